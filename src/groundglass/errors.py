@@ -1,0 +1,51 @@
+"""The exceptions a caller can meet; each is one line: what was found, what was expected, what to do.
+
+GroundglassError            exit code 1
+|-- UsageError              exit code 2: an option or a path that cannot be right, or a choice left open
+|-- ReadError               a file or folder that cannot be read as what it claims to be
+|-- ScanError               read, but no scan that can be worked on (other modality, tilted, no finite voxel)
+|-- LabelError              label sets, codes or label maps that break their rules
+`-- WriteError              an output that could not be written
+"""
+
+from __future__ import annotations
+
+
+class GroundglassError(Exception):
+    """Base of every error that groundglass raises on purpose.
+
+    Args:
+        found: what is the case, a sentence with its full stop.
+        expected: what should be the case, completes "Expected ...".
+        remedy: what the reader can do, a sentence with its full stop.
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, expected: str, remedy: str) -> None:
+        super().__init__(f"{found} Expected {expected}. {remedy}")
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+
+class UsageError(GroundglassError):
+    """The command or call cannot be right as it stands, or leaves a choice open."""
+
+    exit_code = 2
+
+
+class ReadError(GroundglassError):
+    """A file or folder cannot be read as what it claims to be."""
+
+
+class ScanError(GroundglassError):
+    """The input was read, but it is no scan that can be worked on."""
+
+
+class LabelError(GroundglassError):
+    """Label sets, codes or label maps break their rules."""
+
+
+class WriteError(GroundglassError):
+    """An output could not be written; nothing half-written was left in its place."""

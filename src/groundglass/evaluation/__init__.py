@@ -1,0 +1,1 @@
+"""Measurements and metrics on label maps; no network, no drawing."""

@@ -1,0 +1,46 @@
+"""What a segmentation returns: one record for every model, classical or learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.scan import Notice
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a reader of the result has to know of the model.
+
+    Attributes:
+        name: as ``--model`` takes it.
+        summary: one sentence: how it decides.
+        trained_on: what it learnt from, a sentence; for a classical model, that it learnt from nothing.
+        lung_from: where lung comes from, a sentence.
+        sources: the references it stands on.
+    """
+
+    name: str
+    summary: str
+    trained_on: str
+    lung_from: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A label map and what belongs to it, on the scan's canonical grid ``[z, y, x]``.
+
+    Attributes:
+        codes: uint8, 0 background, 1 lung, 2 ground-glass opacity, 3 consolidation.
+        sides: uint8, 0 outside the lungs, 1 the right lung, 2 the left; all of ``codes > 0`` has a side.
+        model: what made it.
+        notices: what a reader of the result has to know.
+    """
+
+    codes: NDArray[np.uint8]
+    sides: NDArray[np.uint8]
+    model: ModelCard
+    notices: tuple[Notice, ...] = ()

@@ -1,0 +1,1 @@
+"""Files to scans, label maps to files."""

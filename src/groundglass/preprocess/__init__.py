@@ -1,0 +1,1 @@
+"""Classical steps on scans, NumPy and SciPy only."""

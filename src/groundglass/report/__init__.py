@@ -1,0 +1,1 @@
+"""Pages and figures: formats records, computes nothing."""
