@@ -1,0 +1,181 @@
+"""The lung field by classical means, and the two lungs told apart.
+
+At half in-plane resolution: air inside the body; the component that holds the lungs (on real scans lungs
+and airways are one component, and the next largest can be gut); the airways taken out; the lungs split;
+each closed and filled alone, because closing both together swallows mediastinum. The rim is then decided
+at full resolution.
+
+The field is a lower bound: solid lung that touches the pleura looks like chest wall and is not in it.
+`groundglass.inference.postprocess` adds the lesions that touch it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from groundglass.preprocess.airways import find_airways
+from groundglass.preprocess.grid import double, halve
+from groundglass.preprocess.morphology import Mask, Spacing, close, distance_mm, fill_slices, label, largest
+from groundglass.scan import Notice, Scan
+
+AIR_BELOW_HU: Final = -400.0  # aerated lung from -1000 to about -500; haze to about -400
+SMALLEST_LUNG_ML: Final = 100.0
+CLOSING_MM: Final = 10.0  # closes over vessels and pleural nodules, not over the heart
+GAS_HU: Final = -960.0  # mean of a component that is gas, not lung
+SPLITTING_MM: Final = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
+SMALLEST_SHARE: Final = 0.15  # of the smaller part against the larger when lungs are split
+APART: Final = 0.3  # of the lungs' width, between the middles of the two
+IMPLAUSIBLE_RATIO: Final = 0.4  # the smaller lung is usually 0.75 to 0.95 of the larger
+RIGHT, LEFT = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class LungField:
+    """The lungs of a scan, on its canonical grid ``[z, y, x]``.
+
+    Attributes:
+        sides: uint8, 0 outside, 1 the right lung, 2 the left.
+        airways: bool, trachea and large bronchi with their walls; no part of the lungs.
+        body: bool, what is inside the patient's skin, lungs included.
+        notices: what makes percentages of the lung a guess.
+    """
+
+    sides: NDArray[np.uint8]
+    airways: Mask
+    body: Mask
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def mask(self) -> Mask:
+        """Both lungs."""
+        lungs: Mask = self.sides > 0
+        return lungs
+
+
+def find_lungs(scan: Scan) -> LungField:
+    """The lung field of a scan; empty, with a notice, where no lung is found."""
+    half = halve(scan.hu)
+    z, y, x = scan.spacing_mm
+    spacing = (z, 2 * y, 2 * x)
+    air: Mask = half < AIR_BELOW_HU
+    labels, sizes = label(air)
+    outside = _touching_the_sides(labels)
+    body = _body(~np.isin(labels, outside))
+    sizes[outside] = 0
+    lungs = _lung_components(labels, sizes * 4 * scan.voxel_ml, half)
+    if not lungs.any():
+        nothing = np.zeros(scan.hu.shape, np.uint8)
+        return LungField(nothing, nothing > 0, double(body, scan.hu.shape), _notices(0, 0))
+    airways = find_airways(half, lungs, spacing)
+    sides = np.zeros(scan.hu.shape, np.uint8)
+    for side, lung in zip((RIGHT, LEFT), _split(lungs & ~airways, spacing), strict=True):
+        whole = _close_and_fill(lung, spacing) & ~airways
+        sides[_decide_rim(whole, scan.hu) & (sides == 0)] = side
+    right_ml, left_ml = (float((sides == side).sum()) * scan.voxel_ml for side in (RIGHT, LEFT))
+    return LungField(sides, double(airways, scan.hu.shape), double(body, scan.hu.shape), _notices(right_ml, left_ml))
+
+
+def _touching_the_sides(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Components that reach the border of a slice: the air around the body, the couch, what is cut off."""
+    borders = (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1])
+    return np.setdiff1d(np.concatenate([np.unique(border) for border in borders]), 0)
+
+
+def _body(inner: Mask) -> Mask:
+    """The largest solid, without the couch (its thin contacts opened), enclosed air filled."""
+    opened = ndimage.binary_opening(inner, structure=np.ones((1, 5, 5)))
+    return fill_slices(largest(opened))
+
+
+def _lung_components(labels: NDArray[np.int32], sizes_ml: NDArray[np.floating], half: NDArray[np.float32]) -> Mask:
+    """The largest component of air, and a second lung where the two are not connected.
+
+    A second lung is large against the first, lies beside it (not below, as gut does) over most of its
+    height, and is not as dark as gas.
+    """
+    first = int(sizes_ml.argmax())
+    if sizes_ml[first] < SMALLEST_LUNG_ML:
+        return np.zeros(labels.shape, bool)
+    lungs: Mask = labels == first
+    places = ndimage.find_objects(labels)
+    z1, _, x1 = places[first - 1]
+    for other in np.argsort(-sizes_ml)[1:4]:
+        if sizes_ml[other] < 0.1 * sizes_ml[first]:
+            break
+        z2, _, x2 = places[other - 1]
+        beside = min(x1.stop, x2.stop) - max(x1.start, x2.start) < 0.5 * min(x1.stop - x1.start, x2.stop - x2.start)
+        shared = min(z1.stop, z2.stop) - max(z1.start, z2.start) >= 0.4 * (z1.stop - z1.start)
+        if beside and shared and half[labels == other].mean() > GAS_HU:
+            lungs |= labels == other
+    return lungs
+
+
+def _split(lungs: Mask, spacing_mm: Spacing) -> tuple[Mask, Mask]:
+    """The right lung (low x) and the left; one is empty where only one is found.
+
+    Where the lungs touch (behind the sternum, in front of the aorta) the bridge is thin: the distance to the
+    rim is cut deeper and deeper until two large parts lie beside each other; a watershed gives each the rest.
+    """
+    coarse = lungs[:, ::2, ::2]
+    depth = distance_mm(coarse, (spacing_mm[0], 2 * spacing_mm[1], 2 * spacing_mm[2]))
+    for cut_mm in SPLITTING_MM:
+        seeds = _two_beside(depth > cut_mm)
+        if seeds is not None:
+            parts = watershed(-depth, seeds, mask=coarse)
+            nearest = double(parts, lungs.shape)
+            return lungs & (nearest == RIGHT), lungs & (nearest == LEFT)
+    columns = np.arange(lungs.shape[2])
+    middle = float((lungs.sum(axis=(0, 1)) * columns).sum() / lungs.sum())
+    return (lungs, np.zeros_like(lungs)) if middle < lungs.shape[2] / 2 else (np.zeros_like(lungs), lungs)
+
+
+def _two_beside(mask: Mask) -> NDArray[np.int32] | None:
+    """The two largest components, the right one as 1 and the left one as 2, if they are two lungs."""
+    labels, sizes = label(mask)
+    if np.count_nonzero(sizes) < 2:
+        return None
+    first, second = np.argsort(-sizes)[:2]
+    if sizes[second] < SMALLEST_SHARE * sizes[first]:
+        return None
+    width = np.ptp(np.flatnonzero(mask.any(axis=(0, 1)))) + 1
+    middles = [float(np.flatnonzero((labels == part).any(axis=(0, 1))).mean()) for part in (first, second)]
+    if abs(middles[0] - middles[1]) < APART * width:
+        return None
+    right, left = (first, second) if middles[0] < middles[1] else (second, first)
+    return np.where(labels == right, RIGHT, np.where(labels == left, LEFT, 0)).astype(np.int32)
+
+
+def _close_and_fill(lung: Mask, spacing_mm: Spacing) -> Mask:
+    """One lung with its vessels, and the lesions that it encloses or that dent it."""
+    return fill_slices(close(lung, CLOSING_MM, spacing_mm))
+
+
+def _decide_rim(half: Mask, hu: NDArray[np.int16] | NDArray[np.float32]) -> Mask:
+    """The mask at full resolution: within a pixel of its rim, what is air there."""
+    cross = ndimage.generate_binary_structure(3, 1)
+    cross[0] = cross[2] = False
+    core = double(ndimage.binary_erosion(half, cross), hu.shape)
+    near = double(ndimage.binary_dilation(half, cross), hu.shape)
+    decided: Mask = core | (near & (hu < AIR_BELOW_HU))
+    return decided
+
+
+def _notices(right_ml: float, left_ml: float) -> tuple[Notice, ...]:
+    small, large = sorted((right_ml, left_ml))
+    if large == 0:
+        return (Notice("No lung was found: nothing can be said of it, and percentages are left out."),)
+    if small < IMPLAUSIBLE_RATIO * large:
+        side = "right" if right_ml < left_ml else "left"
+        return (
+            Notice(
+                f"The {side} lung that was found is implausibly small ({small:.0f} mL against {large:.0f} mL): "
+                "percentages of the lung are a guess."
+            ),
+        )
+    return ()
