@@ -107,8 +107,8 @@ class Source:
     format: Format = "memory"
     axes: Axes = Axes()
     affine: NDArray[np.float64] | None = None
-    header: Any = None
-    slices: tuple[Any, ...] = ()
+    header: Any = field(default=None, repr=False)  # a repr may reach a log, and headers hold names
+    slices: tuple[Any, ...] = field(default=(), repr=False)
     acquisition: Acquisition = Acquisition()
     spacing_known: bool = True
     sides_known: bool = True

@@ -111,12 +111,13 @@ def measure(scan: Scan, codes: NDArray[np.uint8], sides: NDArray[np.uint8]) -> B
     """
     table = _count(scan, codes, sides)
     zones = tuple(_zones(table, scan))
-    points = {
+    points: dict[tuple[Side, Third], int] = {
         (zone.side, zone.third): six_zone_points(zone.amounts[Region.INFECTION].percent_of_lung or 0.0)
         for zone in zones
         if zone.side != "both" and zone.third != "all" and zone.amounts[Region.LUNG_FIELD].voxels
     }
-    points = points if len(points) == 6 else {}
+    if len(points) < 6:
+        points = {}
     lesion_voxels = _lesion_voxels(codes)
     opacity = zones[0].amounts[Region.INFECTION].percent_of_lung
     voxel_ml = scan.voxel_ml if scan.source.spacing_known else None

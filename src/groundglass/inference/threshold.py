@@ -31,7 +31,7 @@ SMOOTHING_MM: Final = 1.0  # standard deviation
 VESSEL_ABOVE_HU: Final = -300.0
 VESSEL_RIM_MM: Final = 3.0
 PLEURAL_RIM_MM: Final = 3.0
-HAZE_RADIUS_MM: Final = 3.0  # a ball that a core of haze holds
+HAZE_RADIUS_MM: Final = 3.0  # a ball that a core of haze holds; as much as a slice, where slices are thicker
 SOLID_RADIUS_MM: Final = 5.0  # a ball that a solid core holds; vessels off the hilum are thinner
 HILUM_MM: Final = 20.0  # from the large airways: vessels there are as thick as lesions
 GROWING_MM: Final = 6.0  # from a core to the lesion's rim
@@ -53,7 +53,7 @@ CARD: Final = ModelCard(
 )
 
 
-def segment_by_threshold(scan: Scan, on_phase: Callable[[str], None] = str) -> Segmentation:
+def segment_by_threshold(scan: Scan, on_phase: Callable[[str], object] = str) -> Segmentation:
     """Lung, ground-glass opacity and consolidation of a scan, without a trained model.
 
     Args:
@@ -86,7 +86,8 @@ def _lesions(half: NDArray[np.float32], lung: Mask, airways: Mask, spacing_mm: S
     dense = lung & (half > VESSEL_ABOVE_HU)
     rims = dilate(dense, VESSEL_RIM_MM, spacing_mm) | (distance_mm(lung, spacing_mm) <= PLEURAL_RIM_MM)
     hazy = lung & (smooth > HAZE_ABOVE_HU)
-    haze_core = _without_specks(open_(hazy & ~rims, HAZE_RADIUS_MM, spacing_mm), SMALLEST_CORE_ML, spacing_mm)
+    radius_mm = max(HAZE_RADIUS_MM, spacing_mm[0])  # a vessel is blurred into haze as wide as a slice is thick
+    haze_core = _without_specks(open_(hazy & ~rims, radius_mm, spacing_mm), SMALLEST_CORE_ML, spacing_mm)
     off_hilum = dense & ~dilate(airways, HILUM_MM, spacing_mm)
     solid_core = _without_specks(open_(off_hilum, SOLID_RADIUS_MM, spacing_mm), SMALLEST_CORE_ML, spacing_mm)
     grown = hazy & dilate(haze_core | solid_core, GROWING_MM, spacing_mm)

@@ -26,6 +26,7 @@ from groundglass.scan import Notice, Scan
 
 AIR_BELOW_HU: Final = -400.0  # aerated lung from -1000 to about -500; haze to about -400
 SMALLEST_LUNG_ML: Final = 100.0
+SMALLEST_AREA_CM2: Final = 15.0  # for scans of a slice or a few
 CLOSING_MM: Final = 10.0  # closes over vessels and pleural nodules, not over the heart
 GAS_HU: Final = -960.0  # mean of a component that is gas, not lung
 SPLITTING_MM: Final = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
@@ -68,7 +69,8 @@ def find_lungs(scan: Scan) -> LungField:
     outside = _touching_the_sides(labels)
     body = _body(~np.isin(labels, outside))
     sizes[outside] = 0
-    lungs = _lung_components(labels, sizes * 4 * scan.voxel_ml, half)
+    smallest_ml = min(SMALLEST_LUNG_ML, SMALLEST_AREA_CM2 * z * len(half) / 10)
+    lungs = _lung_components(labels, sizes * 4 * scan.voxel_ml, half, smallest_ml)
     if not lungs.any():
         nothing = np.zeros(scan.hu.shape, np.uint8)
         return LungField(nothing, nothing > 0, double(body, scan.hu.shape), _notices(0, 0))
@@ -93,18 +95,20 @@ def _body(inner: Mask) -> Mask:
     return fill_slices(largest(opened))
 
 
-def _lung_components(labels: NDArray[np.int32], sizes_ml: NDArray[np.floating], half: NDArray[np.float32]) -> Mask:
-    """The largest component of air, and a second lung where the two are not connected.
+def _lung_components(
+    labels: NDArray[np.int32], sizes_ml: NDArray[np.floating], half: NDArray[np.float32], smallest_ml: float
+) -> Mask:
+    """The largest component of air, if it is large enough for lungs, and a second lung where the two are not connected.
 
     A second lung is large against the first, lies beside it (not below, as gut does) over most of its
     height, and is not as dark as gas.
     """
     first = int(sizes_ml.argmax())
-    if sizes_ml[first] < SMALLEST_LUNG_ML:
+    if sizes_ml[first] < smallest_ml:
         return np.zeros(labels.shape, bool)
-    lungs: Mask = labels == first
     places = ndimage.find_objects(labels)
     z1, _, x1 = places[first - 1]
+    lungs: Mask = labels == first
     for other in np.argsort(-sizes_ml)[1:4]:
         if sizes_ml[other] < 0.1 * sizes_ml[first]:
             break

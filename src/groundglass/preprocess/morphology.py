@@ -44,17 +44,24 @@ def erode(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
 def close(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
     """Dilation, then erosion: fills gaps that a ball of ``radius_mm`` does not fit into.
 
-    Beyond the array the mask is thought to go on as its outermost slices do, so that a lung cut off by
-    the scan's first or last slice keeps that slice.
+    Above and below the array the mask is thought to go on as its outermost slices do, so that a lung cut off
+    by the scan's first or last slice is closed there as elsewhere.
     """
     if not mask.any():
         return mask.copy()
-    near = box(mask, (0, 0, 0))
     wide = _voxels(radius_mm, spacing_mm)
-    padded = np.pad(mask[near], [(n, n) for n in wide])
+    near = box(mask, wide)
+    (above, below), *in_plane = [
+        (n - (held.start - side.start), n - (side.stop - held.stop))
+        for n, held, side in zip(wide, box(mask, (0, 0, 0)), near, strict=True)
+    ]
+    # twice as far as the ball reaches, so that erosion does not look beyond what was dilated
+    along = (above + wide[0], below + wide[0])
+    padded = np.pad(np.pad(mask[near], [along, (0, 0), (0, 0)], mode="edge"), [(0, 0), *in_plane])
     closed = erode(dilate(padded, radius_mm, spacing_mm), radius_mm, spacing_mm)
+    first = (along[0], *(before for before, _ in in_plane))
+    inner = tuple(slice(n, n + size) for n, size in zip(first, mask[near].shape, strict=True))
     result = mask.copy()
-    inner = tuple(slice(n, n + size) for n, size in zip(wide, mask[near].shape, strict=True))
     result[near] |= closed[inner]
     return result
 

@@ -1,0 +1,124 @@
+"""The command ``groundglass``: what it is called with, and how it ends.
+
+Errors are one line on standard error: exit code 2 for a command that cannot be right as it stands, 1 for an
+input or output that cannot be read, used or written, 130 for an interruption.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from groundglass import __version__
+from groundglass.errors import GroundglassError
+
+app = typer.Typer(
+    name="groundglass",
+    help="Outlines lung infection in chest CT: lung, ground-glass opacity and consolidation. "
+    "For research; not a diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"groundglass {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command("segment")
+def _segment(
+    scans: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCAN...", help="DICOM folder or zip, NIfTI, NRRD, PNG or JPG; several make a folder each."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
+    model: Annotated[str, typer.Option(help="What segments: threshold (classical, needs no training).")] = "threshold",
+    series: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads this at run time
+        typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
+    ] = None,
+    label_format: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--format", help="Of the label map: nifti, nrrd or png. By default nifti; png for pictures."),
+    ] = None,
+    window: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
+    ] = None,
+    case_name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="What to call the case, instead of a keyed hash."),
+    ] = None,
+    key: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Key of the hash that cases are called by; by default one of your own."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Segment scans: a label map on the input's own grid, measurements (CSV, JSON), an HTML page."""
+    from groundglass.cli.segment import Options, segment_all
+
+    options = Options(model, series, label_format, window, case_name, key, quiet)
+    segment_all(scans, output, options)
+
+
+@app.command("demo")
+def _demo(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
+        "demo"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Of the phantom.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Needs no data: a phantom written as DICOM, segmented, beside its truth on a page."""
+    from groundglass.cli.demo import run_demo
+
+    run_demo(output, seed, quiet)
+
+
+def main() -> None:
+    """Run the command; every way it can end is one line and an exit code, never a traceback."""
+    try:
+        app()
+    except GroundglassError as error:
+        _end(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _end("Interrupted; what was not finished was not written.", 130)
+    except MemoryError:
+        _end("Out of memory. Expected room for the whole scan. Close other programs or use a larger machine.", 1)
+    except Exception as error:  # a fault of ours: its message may hold a path or header text, so it is not shown
+        place = _last_place_of_ours(error)
+        _end(f"A fault in groundglass {__version__} ({type(error).__name__} in {place}). Please report it.", 1)
+
+
+def _last_place_of_ours(error: BaseException) -> str:
+    place, trace = "an unknown place", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith("groundglass"):
+            place = f"{module}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _end(message: str, exit_code: int) -> None:
+    sys.stderr.write(f"groundglass: {' '.join(message.split())}\n")
+    raise SystemExit(exit_code)

@@ -1,0 +1,67 @@
+"""Phases of a command: shown while they run, and timed for the page."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Phases:
+    """The phases of one case: one at a time, each with its name, its progress and its seconds.
+
+    On a terminal a bar; elsewhere (a log, a pipe) one line a phase on standard error.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.seconds: dict[str, float] = {}
+        self._console = Console(stderr=True, quiet=quiet)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._name: str | None = None
+        self._began = 0.0
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        self._progress.stop()
+
+    def begin(self, name: str) -> None:
+        """End the phase before, if there is one, and begin this one."""
+        self.end()
+        self._name, self._began = name, time.perf_counter()
+        self._task = self._progress.add_task(name, total=None)
+
+    def advance(self, done: int, total: int) -> None:
+        """How far the running phase is."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+
+    def end(self) -> None:
+        """End the running phase."""
+        if self._name is None or self._task is None:
+            return
+        took = time.perf_counter() - self._began
+        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
+        total = self._progress.tasks[-1].total or 1
+        self._progress.update(self._task, completed=total, total=total)
+        if not self._console.is_terminal:
+            self._console.print(f"{self._name}: {took:.1f} s", markup=False, highlight=False)
+        self._name = None
+
+    def tell(self, text: str) -> None:
+        """A line for the person at the terminal."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,246 @@
+"""``groundglass segment``: scans in; a label map, measurements and a page out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass import __version__
+from groundglass.cli.key import load_key
+from groundglass.cli.phases import Phases
+from groundglass.errors import GroundglassError, UsageError
+from groundglass.evaluation.burden import Burden, measure
+from groundglass.evaluation.overlap import dice
+from groundglass.inference.segmentation import Segmentation
+from groundglass.inference.threshold import CARD, segment_by_threshold
+from groundglass.io import OutputFolder, read, write_labels
+from groundglass.labels import Region
+from groundglass.provenance import Provenance, case_name, content_hash, this_machine
+from groundglass.report.measurements import as_json, slices_csv, zones_csv
+from groundglass.report.page import PageContent, render
+from groundglass.scan import GreyImage, Notice, Scan
+
+MODELS: Final = {CARD.name: segment_by_threshold}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``segment`` was called with, but the scans and the folder."""
+
+    model: str = CARD.name
+    series: str | None = None
+    label_format: str | None = None
+    window: str | None = None
+    case_name: str | None = None
+    key: Path | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of a phantom: codes and sides, uint8 ``[z, y, x]``, canonical."""
+
+    codes: NDArray[np.uint8]
+    sides: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a case came to."""
+
+    case: str
+    folder: Path
+    segmentation: Segmentation
+    burden: Burden
+
+
+def segment_all(scans: Sequence[str], output: Path, options: Options) -> None:
+    """Segment each scan; one that fails does not keep the others from being done.
+
+    Raises:
+        GroundglassError: the options cannot be right, or the only scan failed.
+        SystemExit: some of several scans failed; each has been told of.
+    """
+    window = _check(scans, options)
+    if len(scans) == 1:
+        _tell(segment_one(scans[0], output, options, window))
+        return
+    failed, done = 0, set[str]()
+    for number, scan in enumerate(scans, start=1):
+        try:
+            result = segment_one(scan, output, options, window, own_folder=True, done=frozenset(done))
+        except GroundglassError as error:
+            sys.stderr.write(f"groundglass: scan {number} of {len(scans)}: {error}\n")
+            failed = max(failed, error.exit_code)
+        else:
+            done.add(result.case)
+            _tell(result)
+    if failed:
+        raise SystemExit(failed)
+
+
+def segment_one(
+    source: str,
+    output: Path,
+    options: Options,
+    window: tuple[float, float] | None = None,
+    *,
+    own_folder: bool = False,
+    done: frozenset[str] = frozenset(),
+    truth: Truth | None = None,
+) -> Result:
+    """Read, segment, measure and write one scan.
+
+    Args:
+        source: what to read.
+        output: the folder for the results; with ``own_folder`` they go to a folder in it, named as the case.
+        options: the command's.
+        window: HU of black and white, for pictures.
+        own_folder: give the case a folder of its own.
+        done: cases of this call that are done already.
+        truth: where it is known (the demo).
+    """
+    with Phases(options.quiet) as phases:
+        phases.begin("reading")
+        found = read(source, series=options.series, progress=phases.advance)
+        key, key_notices = load_key(options.key)
+        digest = content_hash(found, key)
+        case = options.case_name or case_name(digest)
+        if case in done:
+            raise UsageError(
+                f"The scan was given twice ({case}).", expected="each scan once", remedy="Leave one of them out."
+            )
+        scan = _in_hounsfield(found, window)
+        folder = output / case if own_folder else output
+        with OutputFolder(folder) as partial:
+            segmentation = MODELS[options.model](scan, phases.begin)
+            phases.begin("measuring")
+            burden = measure(scan, segmentation.codes, segmentation.sides)
+            phases.begin("label map")
+            write_labels(partial / "labels", segmentation.codes, scan, options.label_format)
+            provenance = _provenance(options, window, digest)
+            phases.begin("page")
+            content = PageContent(
+                case=case,
+                scan=scan,
+                segmentation=segmentation,
+                burden=burden,
+                provenance=provenance,
+                seconds=dict(phases.seconds),
+                notices=(*scan.source.notices, *key_notices, *segmentation.notices),
+                **_beside(truth, segmentation, scan),
+            )
+            _write(partial, content)
+            for notice in content.notices:
+                phases.tell("note: " + " ".join([notice.text, *notice.files]))
+        return Result(case, folder, segmentation, burden)
+
+
+def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None:
+    if options.model not in MODELS:
+        raise UsageError(
+            "There is no model of that name.", expected=f"one of {', '.join(MODELS)}", remedy="Choose one of these."
+        )
+    if options.case_name is not None and len(scans) > 1:
+        raise UsageError(
+            f"One --case-name for {len(scans)} scans.", expected="one scan", remedy="Segment them one by one."
+        )
+    if options.case_name is not None and not _is_name(options.case_name):
+        raise UsageError(
+            "The case name cannot be a file's name.",
+            expected="1 to 64 letters, digits, spaces, dots, dashes or underscores, not starting with a dot",
+            remedy="Choose a plainer one.",
+        )
+    if options.window is None:
+        return None
+    try:
+        black, white = (float(value) for value in options.window.split(","))
+    except ValueError:
+        raise UsageError(
+            "The window is not two numbers.", expected="BLACK,WHITE", remedy="For instance: --window=-1350,150"
+        ) from None
+    return black, white
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= 64 and not name.startswith(".") and all(c.isalnum() or c in " .-_" for c in name)
+
+
+def _in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) -> Scan:
+    if isinstance(found, Scan):
+        return found
+    if window is None:
+        raise UsageError(
+            "The picture is 8-bit grey, without Hounsfield units.",
+            expected="the HU of its black and white",
+            remedy="State its window, for instance --window=-1350,150 for a usual lung window.",
+        )
+    scan = found.with_window(*window)
+    stated = Notice(
+        f"Hounsfield units are as stated: black is {window[0]:g} HU, white is {window[1]:g} HU. "
+        "Everything measured stands and falls with that."
+    )
+    return replace(scan, source=replace(scan.source, notices=(*scan.source.notices, stated)))
+
+
+def _provenance(options: Options, window: tuple[float, float] | None, digest: str) -> Provenance:
+    settings: dict[str, Any] = {"model": options.model, "format": options.label_format or "default"}
+    if window is not None:
+        settings["window"] = list(window)
+    return Provenance(
+        version=__version__,
+        command="segment",
+        settings=settings,
+        model=options.model,
+        recipe=None,
+        seed=None,
+        data={"scan": digest},
+        machine=this_machine(),
+    )
+
+
+def _beside(truth: Truth | None, segmentation: Segmentation, scan: Scan) -> dict[str, Any]:
+    """What the page shows beside the result where the truth is known."""
+    if truth is None:
+        return {}
+    agreement = {f"Dice, {region.title}": dice(segmentation.codes, truth.codes, region) for region in Region}
+    return {
+        "truth": truth.codes,
+        "truth_burden": measure(scan, truth.codes, truth.sides),
+        "agreement": {title: value for title, value in agreement.items() if value is not None},
+    }
+
+
+def _write(partial: Path, content: PageContent) -> None:
+    texts = {
+        "measurements.csv": zones_csv(content.case, content.burden),
+        "slices.csv": slices_csv(content.case, content.burden),
+        "measurements.json": _json(as_json(content.case, content.burden, content.segmentation)),
+        "provenance.json": _json(content.provenance.as_json()),
+        "page.html": render(content),
+    }
+    for name, text in texts.items():
+        (partial / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _tell(result: Result) -> None:
+    """One line on standard output: the case, what was found, where the page is."""
+    burden = result.burden
+    lung, infection = (burden.zones[0].amounts[region] for region in (Region.LUNG_FIELD, Region.INFECTION))
+    parts = []
+    if lung.volume_ml is not None and infection.volume_ml is not None:
+        parts.append(f"lung {lung.volume_ml:.0f} mL, infection {infection.volume_ml:.1f} mL")
+    if burden.opacity_percent is not None:
+        parts.append(f"{burden.opacity_percent:.1f} % of the lung")
+    sys.stdout.write(f"{result.case}: {', '.join(parts) or 'no lung found'}: {result.folder / 'page.html'}\n")

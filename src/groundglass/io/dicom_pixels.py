@@ -1,0 +1,180 @@
+"""A slice's pixels as Hounsfield units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.errors import GroundglassError, ReadError
+from groundglass.io.dicom_header import NATIVE, Slice, transfer_syntax
+from groundglass.io.dicom_terms import items, number, whole
+from groundglass.io.files import InputFile
+from groundglass.io.hounsfield import AIR, air_for_padding, rescale
+
+IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+# libjpeg goes on after damage and fills the rest with something; a few stray bytes are only careless padding.
+_CORRUPT: Final = re.compile(rb"Corrupt JPEG data: (?!\d extraneous)")
+
+
+class DamagedSlice(Exception):  # noqa: N818
+    """A slice's pixels are truncated or damaged; it counts as missing."""
+
+
+class Decoder:
+    """Reads slices' pixels; keeps the last file, for the frames of one.
+
+    Args:
+        complaints: returns what the codecs said since it was last called.
+    """
+
+    def __init__(self, complaints: Callable[[], bytes] = bytes) -> None:
+        self._complaints = complaints
+        self._file: InputFile | None = None
+        self._frames: NDArray[Any] = np.empty(0)
+
+    def hu(self, plane: Slice) -> NDArray[np.int16] | NDArray[np.float32]:
+        """Hounsfield units ``[row, column]``. Call it within ``quiet()``.
+
+        Raises:
+            DamagedSlice: the pixels are truncated or damaged.
+            ReadError: no decoder for this compression.
+        """
+        if self._file is not plane.file:
+            self._complaints()
+            frames = _decode(plane)
+            if _CORRUPT.search(self._complaints()):
+                raise DamagedSlice
+            self._frames, self._file = frames, plane.file
+        if self._frames.ndim == 3 and plane.frame >= len(self._frames):
+            raise DamagedSlice
+        stored = self._frames[plane.frame] if self._frames.ndim == 3 else self._frames
+        if stored.shape != (plane.rows, plane.columns):
+            raise DamagedSlice
+        return to_hu(_significant(stored, plane.dataset), plane)
+
+
+def _decode(plane: Slice) -> NDArray[Any]:
+    """Stored values ``[row, column]`` or ``[frame, row, column]``."""
+    import pydicom
+
+    content = plane.file.open()
+    try:
+        with content:
+            dataset = pydicom.dcmread(content, force=True)
+            if not transfer_syntax(dataset):  # without a file header, as old archives write
+                from pydicom.dataset import FileMetaDataset
+
+                dataset.file_meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
+                dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
+            _silence_gdcm(dataset)
+            values = np.asarray(dataset.pixel_array)
+    except GroundglassError:
+        raise
+    except (NotImplementedError, RuntimeError) as error:
+        if _decodable(plane.dataset):
+            raise DamagedSlice from error
+        raise ReadError(
+            "The pixels are compressed in a way that no installed decoder reads.",
+            expected="uncompressed, RLE, JPEG lossless, JPEG-LS or JPEG 2000",
+            remedy="Convert the series to uncompressed DICOM (for instance with gdcmconv --raw).",
+        ) from None
+    except Exception as error:  # decoders raise many types on garbage, and their texts hold header values
+        raise DamagedSlice from error
+    return values
+
+
+def _guessed_syntax(dataset: Any) -> str:
+    implicit, little = dataset.original_encoding
+    return IMPLICIT_LITTLE if implicit else NATIVE[1] if little else NATIVE[2]
+
+
+def _decodable(dataset: Any) -> bool:
+    """Whether a decoder is installed for a slice's transfer syntax."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        return bool(get_decoder(transfer_syntax(dataset) or NATIVE[1]).is_available)
+    except Exception:  # not a transfer syntax for pixels at all
+        return False
+
+
+def _silence_gdcm(dataset: Any) -> None:
+    """GDCM writes to the process's stderr by itself, header values included."""
+    if transfer_syntax(dataset) in NATIVE:
+        return
+    try:
+        import gdcm
+    except ImportError:
+        return
+    for switch in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
+        switch()
+
+
+def _significant(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:
+    """Stored values without what else is in their bits: an overlay above them, or a sign not carried up.
+
+    Values beyond BitsStored without an overlay are left: they are padding that someone wrote carelessly, and
+    masking would turn it into bone.
+    """
+    bits = whole(dataset, "BitsStored") or 0
+    if stored.dtype.kind not in "iu" or not 0 < bits < 8 * stored.dtype.itemsize:
+        return stored
+    unused = 8 * stored.dtype.itemsize - bits
+    low, high = int(stored.min()), int(stored.max())
+    sign_lost = stored.dtype.kind == "i" and low >= 0 and high >= 1 << (bits - 1)
+    return (stored << unused) >> unused if sign_lost or _overlay_within(dataset, bits) else stored
+
+
+def _overlay_within(dataset: Any, bits: int) -> bool:
+    """Whether an overlay lies in the pixels' own unused bits."""
+    places = (dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))
+    return any(str(place.value).isdigit() and int(place.value) >= bits for place in places if place is not None)
+
+
+def to_hu(stored: NDArray[Any], plane: Slice) -> NDArray[np.int16] | NDArray[np.float32]:
+    """Stored values as Hounsfield units, padding as air.
+
+    MONOCHROME1 changes how a value is shown, not what it means, so the rescale is the same for it.
+    """
+    slope, intercept = _rescale_of(plane)
+    hu = rescale(stored, slope, intercept)
+    padding = _padding(stored, plane.dataset)
+    if padding is not None:
+        np.putmask(hu, padding, AIR)
+    air_for_padding(hu)
+    return hu
+
+
+def _rescale_of(plane: Slice) -> tuple[float, float]:
+    for place in plane.rescale:
+        slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")
+        if slope is not None or intercept is not None:
+            return (1.0 if slope is None else slope), (intercept or 0.0)
+    if items(plane.dataset, "ModalityLUTSequence"):
+        raise ReadError(
+            "The pixels are mapped to Hounsfield units by a table (Modality LUT).",
+            expected="a rescale slope and intercept",
+            remedy="Export the original CT images.",
+        )
+    return 1.0, 0.0
+
+
+def _padding(stored: NDArray[Any], dataset: Any) -> NDArray[np.bool_] | None:
+    """Pixels that the header calls padding: one stored value, or a range of them; None without any."""
+    value = whole(dataset, "PixelPaddingValue")
+    if value is None or stored.dtype.kind not in "iu":
+        return None
+    limit = whole(dataset, "PixelPaddingRangeLimit")
+    ends = sorted(_as_stored(end, stored.dtype) for end in (value, value if limit is None else limit))
+    return np.asarray((stored >= ends[0]) & (stored <= ends[1]))
+
+
+def _as_stored(value: int, dtype: np.dtype[Any]) -> int:
+    """A value as the pixels' type holds it: 63536 is -2000 where pixels are signed."""
+    span = 1 << (8 * dtype.itemsize)
+    value %= span
+    return value - span if dtype.kind == "i" and value >= span // 2 else value

@@ -1,0 +1,163 @@
+"""Outputs appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import made
+import numpy as np
+import pytest
+
+from groundglass.errors import UsageError, WriteError
+from groundglass.io import OutputFolder, write_labels
+from groundglass.io.atomic import PARTIAL, write_file
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_outputs_are_moved_when_all_are_ready(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "out"
+    with OutputFolder(out) as output:
+        output.path("x.txt").write_text("x")
+        output.path("case/y.txt").write_text("y")
+        assert not (out / "x.txt").exists()
+    assert everything(out) == ["case", "case/y.txt", "x.txt"]
+    with OutputFolder(out) as output:
+        output.path("x.txt").write_text("new")
+    assert (out / "x.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_on_any_exception_nothing_stays(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail(folder: Path) -> None:
+        with OutputFolder(folder) as output:
+            output.path("x.txt").write_text("new")
+            raise error
+
+    with pytest.raises(error):
+        fail(tmp_path / "a" / "out")
+    assert everything(tmp_path) == []
+    (tmp_path / "x.txt").write_text("old")
+    with pytest.raises(error):
+        fail(tmp_path)
+    assert everything(tmp_path) == ["x.txt"]
+    assert (tmp_path / "x.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", ""])
+def test_names_that_lead_out(tmp_path: Path, name: str) -> None:
+    with OutputFolder(tmp_path / "o") as output, pytest.raises(ValueError, match="no name for an output"):
+        output.path(name)
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    for path in (tmp_path / "f", tmp_path / "f" / "deep"):
+        with pytest.raises(UsageError, match="f is a file"), OutputFolder(path):
+            pass
+    (tmp_path / "out" / "x").mkdir(parents=True)
+
+    def write() -> None:
+        with OutputFolder(tmp_path / "out") as output:
+            output.path("a").touch()
+            output.path("x").touch()
+
+    with pytest.raises(WriteError):
+        write()
+    assert everything(tmp_path / "out") == ["x"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_refusals_on_entering_name_no_path(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_args: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(WriteError) as error, OutputFolder(tmp_path / "out"):
+        pass
+    assert str(tmp_path) not in str(error.value)
+    assert everything(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_while_writing(tmp_path: Path) -> None:
+    """The file size limit of a process acts like a disk that is full, without root or a small disk."""
+    script = """
+import resource, sys
+from groundglass.errors import WriteError
+from groundglass.io import OutputFolder
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    with OutputFolder(sys.argv[1]) as output:
+        output.path("small").write_bytes(bytes(10000))
+        output.path("large").write_bytes(bytes(50000))
+except WriteError as error:
+    print(error)
+"""
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", script, out], capture_output=True, text=True, check=True)
+    assert "could not be written" in done.stdout
+    assert str(tmp_path) not in done.stdout
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_while_writing_leaves_nothing_half_written(tmp_path: Path, how: signal.Signals) -> None:
+    script = """
+import sys, time
+from groundglass.io import OutputFolder
+with OutputFolder(sys.argv[1]) as output:
+    output.path("half.txt").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(how)
+    process.communicate()
+    left = [path for path in tmp_path.iterdir() if not path.name.startswith(PARTIAL)]
+    assert left == []
+    with OutputFolder(tmp_path):
+        pass
+    stale = list(tmp_path.iterdir())
+    assert len(stale) == (1 if how == signal.SIGKILL else 0)
+    for path in stale:
+        for old in (*path.iterdir(), path):
+            os.utime(old, (time.time() - 4000,) * 2)
+    with OutputFolder(tmp_path):
+        pass
+    assert everything(tmp_path) == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = made.scan()
+    path = tmp_path / "l.nii.gz"
+    path.write_bytes(b"old")
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "full", str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(WriteError, match="the disk is full") as error:
+        write_labels(path, np.zeros(scan.hu.shape, np.uint8), scan)
+    assert str(tmp_path) not in str(error.value)
+    assert everything(tmp_path) == ["l.nii.gz"]
+    assert path.read_bytes() == b"old"
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(WriteError):
+        write_file(tmp_path / "none" / "x", b"x")
+
+
+def test_a_series_is_not_mixed_with_another(tmp_path: Path) -> None:
+    made.series(tmp_path)
+    with pytest.raises(WriteError, match="holds DICOM files already"):
+        made.series(tmp_path)

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from groundglass.preprocess.airways import find_airways
+from groundglass.preprocess.grid import halve
+from groundglass.preprocess.lung import LEFT, RIGHT, find_lungs
+from groundglass.scan import Scan
+from tests.thorax import SHAPE, draw, ellipsoid, grid, lungs, trachea
+
+
+def overlap(found, true):
+    return 2 * (found & true).sum() / (found.sum() + true.sum())
+
+
+@pytest.mark.parametrize("noise_hu", [0.0, 40.0])
+def test_the_two_lungs_are_found_and_told_apart(noise_hu):
+    field = find_lungs(draw(noise_hu=noise_hu))
+    right, left = lungs()
+    assert overlap(field.sides == RIGHT, right) > 0.97
+    assert overlap(field.sides == LEFT, left) > 0.97
+    assert field.notices == ()
+
+
+def test_lungs_that_touch_are_told_apart():
+    z, y, x = grid()
+    bridge = (abs(x) < 25) & (abs(y + 30) < 5) & (abs(z) < 30)
+    field = find_lungs(draw(bridge=(bridge, -850)))
+    right, left = lungs()
+    assert (field.sides[right] == RIGHT).mean() > 0.97
+    assert (field.sides[left] == LEFT).mean() > 0.97
+
+
+def test_the_trachea_is_no_lung_even_where_it_opens_into_one():
+    z, y, x = grid()
+    bronchus = (abs(z - 24) < 5) & ((y + 10) ** 2 < 5**2) & (x > 0) & (x < 40)
+    scan = draw(bronchus=(bronchus, -1000))
+    field = find_lungs(scan)
+    assert not (field.mask & trachea()).any()
+    assert field.airways[trachea(radius_mm=5)].all()
+
+
+def test_without_a_dark_round_spot_there_are_no_airways():
+    scan = draw(with_trachea=False)
+    half = halve(scan.hu)
+    assert not find_airways(half, half < -400, (4.0, 4.0, 4.0)).any()
+
+
+def test_emphysema_does_not_make_the_airways_leak_into_the_lung():
+    right, left = lungs()
+    z, y, x = grid()
+    bronchus = (abs(z - 24) < 5) & ((y + 10) ** 2 < 5**2) & (abs(x) < 40)
+    scan = draw(emphysema=(right | left, -990), airways=(bronchus | trachea(), -1000))
+    assert find_lungs(scan).mask[right | left].mean() > 0.9
+
+
+def test_gas_under_the_diaphragm_is_no_lung():
+    stomach = ellipsoid((-90, -40, 40), (15, 30, 35))
+    field = find_lungs(draw(stomach=(stomach, -980)))
+    assert not (field.mask & stomach).any()
+
+
+def test_the_couch_and_the_air_around_the_body_are_neither_lung_nor_body():
+    _, y, x = grid()
+    couch = (y > 114) & (y < 120) & (abs(x) < 140)
+    field = find_lungs(draw(couch=(couch, 0)))
+    assert not field.body[couch].any()
+    assert not field.mask[couch].any()
+    assert not field.body[:, 0, 0].any()
+    assert field.body[lungs()[0]].all()
+
+
+def test_vessels_and_lesions_inside_a_lung_belong_to_it():
+    z, y, x = grid()
+    vessel = ((y - 5) ** 2 + (x + 60) ** 2 < 4**2) & (abs(z) < 50)
+    lesion = ellipsoid((0, 20, 60), (10, 10, 10))
+    field = find_lungs(draw(vessel=(vessel, 50), lesion=(lesion, 30)))
+    assert field.mask[vessel].all()
+    assert field.mask[lesion].all()
+
+
+def test_closing_one_lung_does_not_swallow_what_lies_between_the_two():
+    _, y, x = grid()
+    gap = (abs(x) < 6) & (abs(y) < 40)
+    assert not find_lungs(draw(with_trachea=False)).mask[gap].any()
+
+
+def test_a_lung_that_is_all_solid_makes_percentages_a_guess():
+    right, left = lungs()
+    field = find_lungs(draw(with_trachea=False, solid=(left, 30)))
+    assert (field.sides == LEFT).sum() == 0
+    assert field.mask[right].mean() > 0.97
+    assert "left lung that was found is implausibly small (0 mL" in field.notices[0].text
+    assert "a guess" in field.notices[0].text
+
+
+@pytest.mark.parametrize("hu", [-1000, 0, 40, 3000])
+def test_where_there_is_no_lung_none_is_found(hu):
+    field = find_lungs(Scan(np.full(SHAPE, hu, np.int16), np.diag([-2.0, -2, 4, 1])))
+    assert not field.mask.any()
+    assert "No lung was found" in field.notices[0].text
+
+
+def test_a_head_is_no_chest():
+    skull = ellipsoid((0, 0, 0), (90, 100, 75))
+    sinus = ellipsoid((-20, -60, 0), (12, 12, 12))
+    hu = np.full(SHAPE, -1000, np.int16)
+    hu[skull], hu[sinus] = 40, -990
+    assert not find_lungs(Scan(hu, np.diag([-2.0, -2, 4, 1]))).mask.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (1, 1, 1), (2, 3, 2), (5, 33, 47)])
+def test_any_shape_will_do(shape):
+    hu = np.random.default_rng(0).integers(-1000, 100, shape).astype(np.int16)
+    assert find_lungs(Scan(hu, np.diag([-2.0, -2, 4, 1]))).sides.shape == shape
+
+
+def test_one_slice_is_enough():
+    scan = draw()
+    middle = Scan(scan.hu[24:25], scan.affine)
+    field = find_lungs(middle)
+    assert overlap(field.sides[0] == RIGHT, lungs()[0][24]) > 0.95
+    assert overlap(field.sides[0] == LEFT, lungs()[1][24]) > 0.95
