@@ -21,13 +21,13 @@ def run_demo(output: Path, seed: int, quiet: bool) -> None:
     with Phases(quiet) as phases:
         phases.begin("drawing a phantom and writing it as DICOM")
         made = phantom(seed, shape=SHAPE, severity=SEVERITY)
-        with OutputFolder(output) as partial:
-            write_series(made.scan, partial / "phantom-dicom")
+        with OutputFolder(output) as results:
+            write_series(made.scan, results.path("phantom-dicom"))
     options = Options(case_name=f"phantom-{seed}", quiet=quiet)
     result = segment_one(str(output / "phantom-dicom"), output, options, truth=Truth(made.codes, made.sides))
-    with OutputFolder(output) as partial:
-        (partial / "overview.png").write_bytes(overview_png(made.scan, result.segmentation.codes, made.codes))
+    with OutputFolder(output) as results:
+        picture = overview_png(made.scan, result.segmentation.codes, made.codes)
+        results.path("overview.png").write_bytes(picture)
     sys.stdout.write(
-        "This was a phantom: its numbers say nothing about patients.\n"
-        f"The page: {result.folder / 'page.html'}\n"
+        f"This was a phantom: its numbers say nothing about patients.\nThe page: {result.folder / 'page.html'}\n"
     )

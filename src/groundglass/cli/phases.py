@@ -6,7 +6,7 @@ import time
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
 class Phases:
@@ -22,7 +22,6 @@ class Phases:
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self._console,
             disable=quiet or not self._console.is_terminal,
@@ -45,10 +44,10 @@ class Phases:
         self._name, self._began = name, time.perf_counter()
         self._task = self._progress.add_task(name, total=None)
 
-    def advance(self, done: int, total: int) -> None:
-        """How far the running phase is."""
+    def advance(self, share: float) -> None:
+        """How far the running phase is, 0 to 1."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
+            self._progress.update(self._task, completed=share, total=1)
 
     def end(self) -> None:
         """End the running phase."""
@@ -56,8 +55,7 @@ class Phases:
             return
         took = time.perf_counter() - self._began
         self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
-        total = self._progress.tasks[-1].total or 1
-        self._progress.update(self._task, completed=total, total=total)
+        self.advance(1)
         if not self._console.is_terminal:
             self._console.print(f"{self._name}: {took:.1f} s", markup=False, highlight=False)
         self._name = None

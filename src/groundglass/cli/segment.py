@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,8 @@ from groundglass.evaluation.burden import Burden, measure
 from groundglass.evaluation.overlap import dice
 from groundglass.inference.segmentation import Segmentation
 from groundglass.inference.threshold import CARD, segment_by_threshold
-from groundglass.io import OutputFolder, read, write_labels
+from groundglass.io import OutputFolder, read, write_label_names, write_labels
+from groundglass.io.writing import SUFFIX_OF_FORMAT, LabelFormat
 from groundglass.labels import Region
 from groundglass.provenance import Provenance, case_name, content_hash, this_machine
 from groundglass.report.measurements import as_json, slices_csv, zones_csv
@@ -28,6 +29,7 @@ from groundglass.report.page import PageContent, render
 from groundglass.scan import GreyImage, Notice, Scan
 
 MODELS: Final = {CARD.name: segment_by_threshold}
+LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,14 @@ def segment_one(
             )
         scan = _in_hounsfield(found, window)
         folder = output / case if own_folder else output
-        with OutputFolder(folder) as partial:
+        with OutputFolder(folder) as results:
             segmentation = MODELS[options.model](scan, phases.begin)
             phases.begin("measuring")
             burden = measure(scan, segmentation.codes, segmentation.sides)
             phases.begin("label map")
-            write_labels(partial / "labels", segmentation.codes, scan, options.label_format)
+            name, label_format = _label_file(scan, options.label_format)
+            write_labels(results.path(name), segmentation.codes, scan, label_format)
+            write_label_names(results.path("labels.json"))
             provenance = _provenance(options, window, digest)
             phases.begin("page")
             content = PageContent(
@@ -137,7 +141,7 @@ def segment_one(
                 notices=(*scan.source.notices, *key_notices, *segmentation.notices),
                 **_beside(truth, segmentation, scan),
             )
-            _write(partial, content)
+            _write(results, content)
             for notice in content.notices:
                 phases.tell("note: " + " ".join([notice.text, *notice.files]))
         return Result(case, folder, segmentation, burden)
@@ -147,6 +151,12 @@ def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None
     if options.model not in MODELS:
         raise UsageError(
             "There is no model of that name.", expected=f"one of {', '.join(MODELS)}", remedy="Choose one of these."
+        )
+    if options.label_format is not None and options.label_format not in LABEL_FORMATS:
+        raise UsageError(
+            "There is no label format of that name.",
+            expected=f"one of {', '.join(LABEL_FORMATS)}",
+            remedy="Choose one of these.",
         )
     if options.case_name is not None and len(scans) > 1:
         raise UsageError(
@@ -218,7 +228,15 @@ def _beside(truth: Truth | None, segmentation: Segmentation, scan: Scan) -> dict
     }
 
 
-def _write(partial: Path, content: PageContent) -> None:
+def _label_file(scan: Scan, asked: str | None) -> tuple[str, LabelFormat]:
+    """Name and format of the label map: pictures get pictures, everything else NIfTI, unless asked for."""
+    pictures = scan.source.format == "image"
+    label_format: LabelFormat = LABEL_FORMATS[asked] if asked else "image" if pictures else "nifti"
+    several = label_format == "image" and len(scan.hu) > 1
+    return ("labels" if several else f"labels{SUFFIX_OF_FORMAT[label_format]}"), label_format
+
+
+def _write(results: OutputFolder, content: PageContent) -> None:
     texts = {
         "measurements.csv": zones_csv(content.case, content.burden),
         "slices.csv": slices_csv(content.case, content.burden),
@@ -227,7 +245,7 @@ def _write(partial: Path, content: PageContent) -> None:
         "page.html": render(content),
     }
     for name, text in texts.items():
-        (partial / name).write_text(text, encoding="utf-8", newline="\n")
+        results.path(name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _json(record: dict[str, Any]) -> str:

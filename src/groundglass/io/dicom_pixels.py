@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from groundglass.io.dicom_terms import items, number, whole
 from groundglass.io.files import InputFile
 from groundglass.io.hounsfield import AIR, air_for_padding, rescale
 
+JPEG_2000: Final = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 # libjpeg goes on after damage and fills the rest with something; a few stray bytes are only careless padding.
 _CORRUPT: Final = re.compile(rb"Corrupt JPEG data: (?!\d extraneous)")
@@ -71,6 +73,7 @@ def _decode(plane: Slice) -> NDArray[Any]:
                 dataset.file_meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
                 dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
             _silence_gdcm(dataset)
+            _check_codestream(dataset)
             values = np.asarray(dataset.pixel_array)
     except GroundglassError:
         raise
@@ -112,6 +115,29 @@ def _silence_gdcm(dataset: Any) -> None:
         return
     for switch in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
         switch()
+
+
+def _check_codestream(dataset: Any) -> None:
+    """Raise DamagedSlice where a header would make GDCM abort the process instead of refusing."""
+    allocated, stored = whole(dataset, "BitsAllocated") or 0, whole(dataset, "BitsStored") or 0
+    if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
+        raise DamagedSlice
+    if transfer_syntax(dataset) not in JPEG_2000:
+        return
+    from pydicom.encaps import generate_frames
+
+    for frame in generate_frames(dataset.PixelData, number_of_frames=whole(dataset, "NumberOfFrames") or 1):
+        start = frame[:4096].find(b"\xff\x4f\xff\x51")  # start of codestream, then its sizes
+        sizes = frame[start + 4 : start + 45]
+        if start < 0 or len(sizes) < 41:
+            raise DamagedSlice
+        right, bottom, left, top = struct.unpack(">4I", sizes[4:20])
+        tile_width, tile_height, tile_left, tile_top = struct.unpack(">4I", sizes[20:36])
+        components, depth = struct.unpack(">HB", sizes[36:39])
+        whole_plane = (bottom - top, right - left) == (whole(dataset, "Rows"), whole(dataset, "Columns"))
+        tiled = tile_width > 0 < tile_height and tile_left <= left and tile_top <= top
+        if not whole_plane or not tiled or components != 1 or (depth & 0x7F) + 1 > allocated or sizes[39:41] != b"\1\1":
+            raise DamagedSlice
 
 
 def _significant(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:

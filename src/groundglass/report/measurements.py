@@ -67,7 +67,10 @@ def as_json(case: str, burden: Burden, segmentation: Segmentation) -> dict[str, 
             }
             for zone in burden.zones
         ],
-        "slices": {"order": "feet to head; the first is slice 1", "infection_score": [round(s, 6) for s in burden.slice_scores]},
+        "slices": {
+            "order": "feet to head; the first is slice 1",
+            "infection_score": [round(s, 6) for s in burden.slice_scores],
+        },
     }
 
 
