@@ -1,8 +1,10 @@
 """What tests of several folders share."""
 
-from __future__ import annotations
-
 import os
+
+# before numpy is imported: with many threads on few cores the small matrix products of tests take three times as long
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,9 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real CT here: set GROUNDGLASS_DATA to its folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key for case names is made in a folder of the tests, never in the settings of who runs them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "settings"))

@@ -7,6 +7,8 @@ input or output that cannot be read, used or written, 130 for an interruption.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -74,10 +76,10 @@ def _segment(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Segment scans: a label map on the input's own grid, measurements (CSV, JSON), an HTML page."""
-    from groundglass.cli.segment import Options, segment_all
+    with _ending():
+        from groundglass.cli.segment import Options, segment_all
 
-    options = Options(model, series, label_format, window, case_name, key, quiet)
-    segment_all(scans, output, options)
+        segment_all(scans, output, Options(model, series, label_format, window, case_name, key, quiet))
 
 
 @app.command("demo")
@@ -89,15 +91,22 @@ def _demo(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Needs no data: a phantom written as DICOM, segmented, beside its truth on a page."""
-    from groundglass.cli.demo import run_demo
+    with _ending():
+        from groundglass.cli.demo import run_demo
 
-    run_demo(output, seed, quiet)
+        run_demo(output, seed, quiet)
 
 
 def main() -> None:
-    """Run the command; every way it can end is one line and an exit code, never a traceback."""
+    """Run the command."""
+    app()
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Every way a command can end is one line and an exit code, never a traceback."""
     try:
-        app()
+        yield
     except GroundglassError as error:
         _end(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -120,5 +129,5 @@ def _last_place_of_ours(error: BaseException) -> str:
 
 
 def _end(message: str, exit_code: int) -> None:
-    sys.stderr.write(f"groundglass: {' '.join(message.split())}\n")
+    sys.stderr.write(f"groundglass: {message}\n")
     raise SystemExit(exit_code)

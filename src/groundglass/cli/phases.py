@@ -51,14 +51,14 @@ class Phases:
 
     def end(self) -> None:
         """End the running phase."""
-        if self._name is None or self._task is None:
+        name, self._name = self._name, None
+        if name is None:
             return
         took = time.perf_counter() - self._began
-        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
         self.advance(1)
         if not self._console.is_terminal:
-            self._console.print(f"{self._name}: {took:.1f} s", markup=False, highlight=False)
-        self._name = None
+            self.tell(f"{name}: {took:.1f} s")
 
     def tell(self, text: str) -> None:
         """A line for the person at the terminal."""

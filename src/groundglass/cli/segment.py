@@ -195,7 +195,7 @@ def _in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) 
     scan = found.with_window(*window)
     stated = Notice(
         f"Hounsfield units are as stated: black is {window[0]:g} HU, white is {window[1]:g} HU. "
-        "Everything measured stands and falls with that."
+        "Everything measured stands and falls with that. A pixel is taken to be 1 mm where the method has limits in mm."
     )
     return replace(scan, source=replace(scan.source, notices=(*scan.source.notices, stated)))
 
@@ -256,9 +256,13 @@ def _tell(result: Result) -> None:
     """One line on standard output: the case, what was found, where the page is."""
     burden = result.burden
     lung, infection = (burden.zones[0].amounts[region] for region in (Region.LUNG_FIELD, Region.INFECTION))
-    parts = []
-    if lung.volume_ml is not None and infection.volume_ml is not None:
-        parts.append(f"lung {lung.volume_ml:.0f} mL, infection {infection.volume_ml:.1f} mL")
-    if burden.opacity_percent is not None:
-        parts.append(f"{burden.opacity_percent:.1f} % of the lung")
-    sys.stdout.write(f"{result.case}: {', '.join(parts) or 'no lung found'}: {result.folder / 'page.html'}\n")
+    if not lung.voxels:
+        found = "no lung found"
+    elif lung.volume_ml is None or infection.volume_ml is None:
+        found = f"infection in {burden.opacity_percent:.1f} % of the lung"
+    else:
+        found = (
+            f"lung {lung.volume_ml:.0f} mL, infection {infection.volume_ml:.1f} mL "
+            f"({burden.opacity_percent:.1f} % of the lung)"
+        )
+    sys.stdout.write(f"{result.case}: {found}; page: {result.folder / 'page.html'}\n")

@@ -37,6 +37,7 @@ HILUM_MM: Final = 20.0  # from the large airways: vessels there are as thick as 
 GROWING_MM: Final = 6.0  # from a core to the lesion's rim
 SMALLEST_CORE_ML: Final = 0.2
 SMALLEST_LESION_ML: Final = 0.5
+WHOLE_MM: Final = 8.0  # a scan lower than that shows a part of each lesion, so smaller ones count in proportion
 
 CARD: Final = ModelCard(
     name="threshold",
@@ -106,6 +107,7 @@ def _smooth_within(half: NDArray[np.float32], lung: Mask, spacing_mm: Spacing) -
 
 
 def _without_specks(mask: Mask, smallest_ml: float, spacing_mm: Spacing) -> Mask:
+    shown = min(1.0, len(mask) * spacing_mm[0] / WHOLE_MM)
     labels, sizes = label(mask, corners=True)
-    kept: Mask = (sizes * (float(np.prod(spacing_mm)) / 1000) >= smallest_ml)[labels]
+    kept: Mask = (sizes * (float(np.prod(spacing_mm)) / 1000) >= smallest_ml * shown)[labels]
     return kept

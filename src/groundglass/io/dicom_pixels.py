@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.errors import GroundglassError, ReadError
+from groundglass.io.codestream import sound_jpeg, sound_jpeg_2000
 from groundglass.io.dicom_header import NATIVE, Slice, transfer_syntax
 from groundglass.io.dicom_terms import items, number, whole
 from groundglass.io.files import InputFile
 from groundglass.io.hounsfield import AIR, air_for_padding, rescale
 
+JPEG_FAMILY: Final = tuple(f"1.2.840.10008.1.2.4.{number}" for number in ("5", "7", "8", "9"))
 JPEG_2000: Final = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 # libjpeg goes on after damage and fills the rest with something; a few stray bytes are only careless padding.
@@ -122,22 +123,15 @@ def _check_codestream(dataset: Any) -> None:
     allocated, stored = whole(dataset, "BitsAllocated") or 0, whole(dataset, "BitsStored") or 0
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         raise DamagedSlice
-    if transfer_syntax(dataset) not in JPEG_2000:
+    syntax, frames = transfer_syntax(dataset), whole(dataset, "NumberOfFrames") or 1
+    if not syntax.startswith(JPEG_FAMILY):
         return
     from pydicom.encaps import generate_frames
 
-    for frame in generate_frames(dataset.PixelData, number_of_frames=whole(dataset, "NumberOfFrames") or 1):
-        start = frame[:4096].find(b"\xff\x4f\xff\x51")  # start of codestream, then its sizes
-        sizes = frame[start + 4 : start + 45]
-        if start < 0 or len(sizes) < 41:
-            raise DamagedSlice
-        right, bottom, left, top = struct.unpack(">4I", sizes[4:20])
-        tile_width, tile_height, tile_left, tile_top = struct.unpack(">4I", sizes[20:36])
-        components, depth = struct.unpack(">HB", sizes[36:39])
-        whole_plane = (bottom - top, right - left) == (whole(dataset, "Rows"), whole(dataset, "Columns"))
-        tiled = tile_width > 0 < tile_height and tile_left <= left and tile_top <= top
-        if not whole_plane or not tiled or components != 1 or (depth & 0x7F) + 1 > allocated or sizes[39:41] != b"\1\1":
-            raise DamagedSlice
+    plane = (whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0, allocated)
+    sound = sound_jpeg_2000 if syntax in JPEG_2000 else sound_jpeg
+    if not all(sound(frame, *plane) for frame in generate_frames(dataset.PixelData, number_of_frames=frames)):
+        raise DamagedSlice
 
 
 def _significant(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+from groundglass import __version__
+
+
+def loaded_by(code):
+    """Names of the top-level modules that a piece of code loads."""
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(told.stdout.split())
+
+
+def test_help_loads_nothing_heavy():
+    assert not loaded_by("import groundglass.cli.main") & {"numpy", "scipy", "nibabel", "pydicom", "torch", "jinja2"}
+    assert "numpy" not in loaded_by("import groundglass")
+
+
+def test_segmenting_loads_no_torch_and_no_plotting():
+    assert not loaded_by("import groundglass.cli.segment") & {"torch", "matplotlib", "lightning", "monai"}
+
+
+def test_help_names_the_commands(run):
+    ended = run("--help")
+    assert ended.code == 0
+    assert "segment" in ended.out
+    assert "demo" in ended.out
+
+
+def test_version(run):
+    assert run("--version").out == f"groundglass {__version__}\n"
+
+
+def test_an_unknown_option_ends_with_2(run):
+    assert run("segment", "--nonsense").code == 2

@@ -1,0 +1,214 @@
+import csv
+import json
+import random
+import shutil
+import zipfile
+
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+from PIL import Image
+
+from groundglass.io import read
+from groundglass.labels import NAME_OF_CODE
+from tests.cli.conftest import FILES, label_map
+from tests.thorax import AFFINE
+
+
+def zipped(dicom, folder):
+    path = folder / "scan.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(dicom.iterdir()):
+            archive.write(file, f"deep/inside/{file.name}")
+    return path
+
+
+def shuffled(dicom, folder):
+    target = folder / "shuffled"
+    target.mkdir()
+    files = sorted(dicom.iterdir())
+    names = [f"{number:05d}.bin" for number in range(len(files))]
+    random.Random(1).shuffle(names)  # noqa: S311
+    for file, name in zip(files, names, strict=True):
+        shutil.copy(file, target / name)
+    (target / "read me.txt").write_text("not a slice")
+    return target
+
+
+def nifti(dicom, folder, turned=False):
+    scan = read(dicom)
+    array, affine = scan.hu.T, scan.affine
+    if turned:  # axes (k, i, j), the first of them the other way round
+        array = array[:, :, ::-1].transpose(2, 0, 1)
+        swap = np.zeros((4, 4))
+        swap[0, 1] = swap[1, 2] = swap[3, 3] = 1
+        swap[2, 0], swap[2, 3] = -1, scan.hu.shape[0] - 1
+        affine = affine @ swap
+    path = folder / f"scan{turned}.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array), affine), path)
+    return path
+
+
+def nrrd_file(dicom, folder):
+    scan = read(dicom)
+    path = folder / "scan.nrrd"
+    lps = np.diag([-1, -1, 1, 1]) @ scan.affine
+    header = {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
+    nrrd.write(str(path), scan.hu.T, header)
+    return path
+
+
+def test_a_dicom_folder_becomes_a_label_map_measurements_and_a_page(run, dicom, tmp_path):
+    ended = run("segment", dicom, "-o", tmp_path / "out")
+    assert ended.code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    codes = label_map(tmp_path / "out")
+    assert set(np.unique(codes)) == {0, 1, 2, 3}
+    image = nibabel.load(tmp_path / "out" / "labels.nii.gz")
+    np.testing.assert_allclose(image.affine, AFFINE, atol=1e-3)
+    assert ended.out.startswith("case-")
+    assert ended.out.strip().endswith("page.html")
+
+
+def test_the_numbers_in_csv_json_and_on_the_line_are_those_of_the_label_map(run, dicom, tmp_path):
+    out = run("segment", dicom, "-o", tmp_path / "out").out
+    codes = label_map(tmp_path / "out")
+    voxel_ml = 4 * 2 * 2 / 1000
+    with (tmp_path / "out" / "measurements.csv").open(newline="") as stream:
+        rows = {(r["side"], r["third"], r["region"]): r for r in csv.DictReader(stream)}
+    haze = float(rows["both", "all", "ground_glass"]["volume_ml"])
+    assert haze == pytest.approx((codes == 2).sum() * voxel_ml, abs=1e-3)
+    assert rows["right", "all", "consolidation"]["volume_ml"] == "0.0"
+    assert float(rows["left", "all", "consolidation"]["volume_ml"]) > 5
+    record = json.loads((tmp_path / "out" / "measurements.json").read_text())
+    assert record["zones"][0]["regions"]["ground_glass"]["volume_ml"] == pytest.approx(haze)
+    infection = (codes >= 2).sum() * voxel_ml
+    assert f"infection {infection:.1f} mL" in out
+    with (tmp_path / "out" / "slices.csv").open(newline="") as stream:
+        scores = [float(row["infection_score"]) for row in csv.DictReader(stream)]
+    assert [score > 0 for score in scores] == [(plane >= 2).any() for plane in codes]
+
+
+def test_labels_json_names_the_codes(run, dicom, tmp_path):
+    run("segment", dicom, "-o", tmp_path)
+    names = json.loads((tmp_path / "labels.json").read_text())["labels"]
+    assert {entry["code"]: entry["name"] for entry in names} == dict(NAME_OF_CODE)
+
+
+@pytest.mark.parametrize("form", [zipped, shuffled, nifti, lambda d, f: nifti(d, f, turned=True), nrrd_file])
+def test_the_same_scan_in_any_form_gives_the_same_map_and_the_same_name(run, dicom, tmp_path, form):
+    first = run("segment", dicom, "-o", tmp_path / "first")
+    second = run("segment", form(dicom, tmp_path), "-o", tmp_path / "second")
+    assert (first.code, second.code) == (0, 0)
+    np.testing.assert_array_equal(label_map(tmp_path / "first"), label_map(tmp_path / "second"))
+    assert first.out.split(":")[0] == second.out.split(":")[0]
+
+
+def test_the_label_map_of_a_nifti_lies_on_its_own_grid(run, dicom, tmp_path):
+    path = nifti(dicom, tmp_path, turned=True)
+    run("segment", path, "-o", tmp_path / "out")
+    scan, labels = nibabel.load(path), nibabel.load(tmp_path / "out" / "labels.nii.gz")
+    assert labels.shape == scan.shape
+    for field in ("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "qoffset_x"):
+        np.testing.assert_array_equal(labels.header[field], scan.header[field], err_msg=field)
+
+
+def test_nrrd_on_demand(run, dicom, tmp_path):
+    assert run("segment", dicom, "-o", tmp_path, "--format", "nrrd").code == 0
+    values, header = nrrd.read(str(tmp_path / "labels.seg.nrrd"))
+    assert set(np.unique(values)) == {0, 1, 2, 3}
+    assert "Segment0_Name" in header
+
+
+def test_a_picture_needs_its_window_and_gets_a_picture(run, patient, tmp_path):
+    grey = np.clip((patient.hu[24] + 1350) / 1500 * 255, 0, 255).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "slice.png")
+    without = run("segment", tmp_path / "slice.png", "-o", tmp_path / "out")
+    assert without.code == 2
+    assert "--window" in without.error
+    ended = run("segment", tmp_path / "slice.png", "-o", tmp_path / "out", "--window=-1350,150")
+    assert ended.code == 0
+    with Image.open(tmp_path / "out" / "labels.png") as labels:
+        assert labels.size == (grey.shape[1], grey.shape[0])
+        assert set(np.unique(np.asarray(labels))) == {0, 1, 2, 3}
+    record = json.loads((tmp_path / "out" / "measurements.json").read_text())
+    assert record["zones"][0]["regions"]["infection"]["volume_ml"] is None
+    assert record["zones"][0]["regions"]["infection"]["percent_of_lung"] > 0
+    assert "black is -1350 HU" in (tmp_path / "out" / "page.html").read_text()
+
+
+def test_several_scans_get_a_folder_each_and_one_bad_one_stops_no_other(run, dicom, patient, tmp_path):
+    other = nifti(dicom, tmp_path)
+    image = nibabel.load(other)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj) - np.int16(1), image.affine), other)
+    ended = run("segment", dicom, tmp_path / "nothing", other, "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "scan 2 of 3" in ended.error
+    folders = list((tmp_path / "out").iterdir())
+    assert len(folders) == 2
+    assert all({path.name for path in folder.iterdir()} == FILES for folder in folders)
+
+
+def test_a_scan_given_twice_is_told(run, dicom, tmp_path):
+    ended = run("segment", dicom, dicom, "-o", tmp_path)
+    assert ended.code == 2
+    assert "given twice" in ended.error
+
+
+def test_a_case_is_called_as_asked(run, dicom, tmp_path):
+    assert run("segment", dicom, "-o", tmp_path, "--case-name", "Study 7").out.startswith("Study 7:")
+    assert "Study 7" in (tmp_path / "page.html").read_text()
+
+
+def test_another_key_calls_the_case_otherwise_and_the_same_key_the_same(run, dicom, tmp_path):
+    (tmp_path / "a.key").write_bytes(bytes(range(32)))
+    (tmp_path / "b.key").write_bytes(bytes(32))
+    names = [
+        run("segment", dicom, "-o", tmp_path / "out", "--key", tmp_path / key).out.split(":")[0]
+        for key in ("a.key", "b.key", "a.key")
+    ]
+    assert names[0] == names[2] != names[1]
+
+
+def test_running_again_replaces_what_was_there_and_nothing_else(run, dicom, tmp_path):
+    (tmp_path / "mine.txt").write_text("kept")
+    (tmp_path / "page.html").write_text("old")
+    assert run("segment", dicom, "-o", tmp_path).code == 0
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+    assert (tmp_path / "page.html").read_text() != "old"
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"mine.txt"}
+
+
+def test_the_result_does_not_depend_on_the_run(run, dicom, tmp_path):
+    for name in ("first", "second"):
+        run("segment", dicom, "-o", tmp_path / name)
+    for file in FILES - {"page.html"}:  # the page has the seconds that each phase took
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--model", "unet"], "no model of that name"),
+        (["--format", "mat"], "no label format"),
+        (["--window", "1"], "not two numbers"),
+        (["--window", "a,b"], "not two numbers"),
+        (["--case-name", "../x"], "case name"),
+        (["--case-name", ""], "case name"),
+        (["--key", "absent.key"], "--key is not there"),
+        (["--series", "9"], "series"),
+    ],
+)
+def test_options_that_cannot_be_right(run, dicom, tmp_path, options, says):
+    ended = run("segment", dicom, "-o", tmp_path / "out", *options)
+    assert ended.code == 2
+    assert says in ended.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_short_key_is_refused(run, dicom, tmp_path):
+    (tmp_path / "short.key").write_bytes(b"abc")
+    ended = run("segment", dicom, "-o", tmp_path / "out", "--key", tmp_path / "short.key")
+    assert ended.code == 1
+    assert "3 bytes" in ended.error
