@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -21,6 +21,8 @@ masks = arrays(bool, (5, 9, 7))
 
 
 @settings(max_examples=60, deadline=None)
+@example(mask=np.ones((5, 9, 7), bool), radius=3.0)
+@example(mask=np.zeros((5, 9, 7), bool), radius=3.0)
 @given(mask=masks, radius=st.sampled_from([1.0, 2.0, 3.0, 4.5]))
 def test_dilation_and_erosion_equal_those_by_a_ball_of_offsets(mask, radius):
     ball = ball_by_hand(radius)

@@ -16,8 +16,10 @@ TOUCHING = np.ones((3, 3, 3), bool)
 def distance_mm(mask: Mask, spacing_mm: Spacing) -> NDArray[np.float32]:
     """Distance of each voxel of the mask to the nearest voxel outside it, in mm; 0 outside the mask.
 
-    What lies beyond the array counts as neither in nor out.
+    What lies beyond the array counts as neither in nor out: in a mask that fills it every distance is infinite.
     """
+    if mask.all():
+        return np.full(mask.shape, np.inf, np.float32)
     distances: NDArray[np.float64] = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
     return distances.astype(np.float32)
 
