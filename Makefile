@@ -19,7 +19,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
-bench: $(VENV)/.dev  ## speed and memory, as ratios against a named peer in one run
+bench: $(VENV)/.bench  ## speed and memory, as ratios against a named peer in one run
 	$(BIN)/python -m benchmarks
 
 # torch first and pinned: an unpinned one, pulled in by another package, brings several GB of another build
@@ -31,6 +31,10 @@ $(VENV)/.groundglass: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.groundglass
 	$(PIP) --editable ".[dev]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.groundglass
+	$(PIP) --editable ".[bench]"
 	touch $@
 
 clean:
