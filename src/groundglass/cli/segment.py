@@ -29,6 +29,7 @@ from groundglass.report.page import PageContent, render
 from groundglass.scan import GreyImage, Notice, Scan
 
 MODELS: Final = {CARD.name: segment_by_threshold}
+FILES_SHOWN: Final = 5
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
 
 
@@ -143,7 +144,7 @@ def segment_one(
             )
             _write(results, content)
             for notice in content.notices:
-                phases.tell("note: " + " ".join([notice.text, *notice.files]))
+                phases.tell(_note(notice))
         return Result(case, folder, segmentation, burden)
 
 
@@ -246,6 +247,12 @@ def _write(results: OutputFolder, content: PageContent) -> None:
     }
     for name, text in texts.items():
         results.path(name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _note(notice: Notice) -> str:
+    """A notice for the terminal, with the first files that it is about."""
+    names = [*notice.files[:FILES_SHOWN], *(["..."] if len(notice.files) > FILES_SHOWN else [])]
+    return f"note: {notice.text}" + (f" ({', '.join(names)})" if names else "")
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ outputs appear whole or not at all.
 
 from groundglass.io.atomic import OutputFolder
 from groundglass.io.dicom_write import write_series
-from groundglass.io.files import InputFile, Listing, list_files
+from groundglass.io.files import InputFile
+from groundglass.io.listing import Listing, list_files
 from groundglass.io.reading import read
 from groundglass.io.writing import write_label_names, write_labels
 

@@ -66,12 +66,16 @@ def c_stderr() -> Iterator[Callable[[], bytes]]:
         yield bytes
         return
     python, place = sys.stderr, 0
-    with os.fdopen(real, "w", buffering=1, errors="backslashreplace") as own, tempfile.TemporaryFile() as taken:
+    with (
+        os.fdopen(real, "w", buffering=1, errors="backslashreplace") as own,
+        tempfile.TemporaryFile(buffering=0) as taken,
+    ):
 
         def since() -> bytes:
             nonlocal place
-            said = os.pread(taken.fileno(), 2**16, place)
-            place = os.fstat(taken.fileno()).st_size
+            taken.seek(place)  # and on to the end by reading: the codecs write where this file stands
+            said = taken.read()
+            place += len(said)
             return said
 
         direct = _writes_to(python, 2)

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from groundglass.errors import GroundglassError, ReadError, ScanError, UsageError
-from groundglass.io.files import InputFile, Listing, list_files, shown
+from groundglass.io.files import InputFile, shown
+from groundglass.io.listing import Listing, list_files
 from groundglass.scan import GreyImage, Scan
 
 Progress = Callable[[float], None]
