@@ -1,0 +1,1 @@
+"""How a network learns from labelled and unlabelled slices: one paper a file."""

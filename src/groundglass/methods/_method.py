@@ -1,0 +1,46 @@
+"""What every method is: a module that yields its updates and predicts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from groundglass.batches import Labelled, Progress, Unlabelled
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """One optimiser step: the losses to add up, and the submodule whose parameters they move.
+
+    Attributes:
+        module: name of a submodule of the method; its optimiser owns exactly its parameters.
+        losses: name -> scalar; weights are already in them.
+    """
+
+    module: str
+    losses: Mapping[str, Tensor]
+
+
+class Method(nn.Module, ABC):
+    """Base of all methods.
+
+    Attributes:
+        outputs: the tissue group (label set, an int) of each output channel.
+    """
+
+    outputs: tuple[int, ...]
+
+    @abstractmethod
+    def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
+        """One update for each optimiser step, in the paper's order. A graph may not cross a yield: detach."""
+
+    @abstractmethod
+    def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Probabilities (B, K, H, W) of the output groups; in eval mode deterministic, alone or in any batch."""
+
+    def after_step(self) -> None:
+        """Called after every completed step, for instance to move a teacher."""
+        return
