@@ -1,0 +1,115 @@
+"""The one file that turns names in a recipe into objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundglass import lookup
+from groundglass.engine import checkpoint
+from groundglass.engine.loaders import Augment
+from groundglass.errors import ReadError, UsageError
+from groundglass.inference.predict import Model
+from groundglass.inference.segmentation import ModelCard
+from groundglass.methods._method import Method
+from groundglass.networks._network import Network
+from groundglass.preprocess.preparation import Preparation
+from groundglass.recipe import Network as NetworkRecipe
+
+
+def make_network(recipe: NetworkRecipe, classes: int, *, pretrained: bool = True) -> Network:
+    """The network of a recipe.
+
+    Args:
+        recipe: its name, settings and first weights.
+        classes: output channels.
+        pretrained: load the first weights; not where a checkpoint's follow anyway.
+
+    Raises:
+        UsageError: there is none of that name, or a setting that it has not.
+    """
+    kind = lookup.find("groundglass.networks", recipe.name)
+    weights = {"weights": recipe.weights} if recipe.weights is not None and pretrained else {}
+    try:
+        network = kind(in_channels=1, classes=classes, **weights, **recipe.settings)
+    except TypeError as error:
+        raise UsageError(
+            f"The network {recipe.name!r} cannot be made: {error}.",
+            expected="settings that it has",
+            remedy="Compare the recipe with the network's docstring.",
+        ) from None
+    if not isinstance(network, Network):
+        raise UsageError(f"{recipe.name!r} is no network.", expected="one of networks/", remedy="Choose another.")
+    return network
+
+
+def make_method(name: str, network: Network, outputs: Sequence[int], settings: Mapping[str, Any]) -> Method:
+    """The method of a stage.
+
+    Raises:
+        UsageError: there is none of that name, or a setting that it has not.
+    """
+    module = lookup.find_module("groundglass.methods", name)
+    kind = lookup.find("groundglass.methods", name)
+    config = _filled(module.Config, settings, f"method {name!r}")
+    method = kind(network, outputs, config)
+    if not isinstance(method, Method):
+        raise UsageError(f"{name!r} is no method.", expected="one of methods/", remedy="Choose another.")
+    return method
+
+
+def make_augmentation(name: str | None) -> Augment | None:
+    """The augmentation of a training, None for none."""
+    return None if name is None else _called(lookup.find("groundglass.augment", name)())
+
+
+def _called(augment: Any) -> Augment:
+    made: Augment = augment
+    return made
+
+
+def _filled(config: Any, settings: Mapping[str, Any], whose: str) -> Any:
+    """A settings record with what a recipe says."""
+    known = {field.name for field in dataclasses.fields(config)}
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise UsageError(
+                f"The {whose} has no setting {key!r}.",
+                expected=f"{near[0]}, perhaps" if near else f"one of {', '.join(sorted(known))}",
+                remedy="Correct its spelling.",
+            )
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return config(**plain)
+
+
+def load_model(path: Path) -> Model:
+    """A trained model from its checkpoint.
+
+    Raises:
+        UsageError: there is none.
+        ReadError: it is no model of ours, or damaged.
+    """
+    if not path.is_file():
+        raise UsageError(
+            "There is no checkpoint of that name.", expected="a model.safetensors", remedy="Check its path."
+        )
+    tensors, record = checkpoint.read(path)
+    try:
+        recipe = NetworkRecipe.model_validate(record["network"])
+        outputs = tuple(int(group) for group in record["outputs"])
+        network = make_network(recipe, len(outputs), pretrained=False)
+        method = make_method(record["method"], network, outputs, record["settings"])
+        method.load_state_dict(tensors)
+        preparation = Preparation.from_json(record["preparation"])
+        card = ModelCard(**{**record["card"], "sources": tuple(record["card"]["sources"])})
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise ReadError(
+            "The checkpoint does not fit this version of groundglass: its weights or its record are of another kind.",
+            expected="a model.safetensors that groundglass train wrote",
+            remedy="Train it again, or use the version that wrote it.",
+        ) from None
+    return Model(method.eval(), preparation, card)

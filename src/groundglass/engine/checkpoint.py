@@ -1,0 +1,77 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON in the same file, replaced atomically.
+
+Two kinds: the *state* of a run, with all that a resumed run needs to go on to the same weights, and the *model*
+that comes of it, with all that ``segment`` needs. Neither is ever a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from groundglass.errors import ReadError
+from groundglass.io.atomic import write_file
+
+FORMAT: Final = "groundglass/1"
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON record as one file, whole or not at all.
+
+    Raises:
+        WriteError: it could not be written; an older file is as it was.
+    """
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(record, sort_keys=True, allow_nan=False)
+    write_file(path, save(plain, metadata={"format": FORMAT, "record": text}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and record of a checkpoint.
+
+    Raises:
+        ReadError: it is no checkpoint of ours, or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+        if metadata.get("format") != FORMAT:
+            raise ValueError(metadata.get("format"))
+        record: dict[str, Any] = json.loads(metadata["record"])
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError):
+        raise ReadError(
+            f"{path.name} is no checkpoint of groundglass, or it is damaged.",
+            expected=f"a safetensors file with the mark {FORMAT}",
+            remedy="Copy it again, or train it again.",
+        ) from None
+    return tensors, record
+
+
+def flat_optimizer(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Tensor]:
+    """An optimizer's state as tensors: ``name/parameter/key``."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{name}/{parameter}/{key}": torch.as_tensor(value)
+        for parameter, values in state.items()
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimizer the state that `flat_optimizer` made."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        owner, _, rest = key.partition("/")
+        if owner == name:
+            parameter, _, slot = rest.partition("/")
+            state.setdefault(int(parameter), {})[slot] = value.clone()
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,335 @@
+"""The one loop that all methods train in.
+
+A method yields updates; each names a submodule, whose optimiser owns exactly its parameters, and the gradient
+is taken for these alone. Fabric launches processes and owns device and precision; over several processes each
+update's gradients are averaged in one flattened all-reduce. Everything random is a function of the seed and the
+step, and a step is done whole or not at all, so a killed run that resumes ends in the same weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from groundglass.batches import Progress
+from groundglass.engine import checkpoint
+from groundglass.engine.loaders import Ahead, Batches
+from groundglass.errors import ReadError, TrainingError
+from groundglass.io.atomic import make_folder, write_file
+from groundglass.methods._method import Method, Update
+from groundglass.recipe import Training
+
+STATE_FILE: Final = "state.safetensors"
+LOG_FILE: Final = "log.csv"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a step went: for a progress bar and the log."""
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    rate: float
+    images_per_second: float
+    waited_share: float
+
+
+@dataclass(eq=False)
+class _Run:
+    """What a run consists of, between its steps."""
+
+    method: Method
+    optimizers: dict[str, torch.optim.Optimizer]
+    ema: dict[str, Tensor]
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit(
+    method: Method,
+    batches: Batches,
+    training: Training,
+    folder: Path,
+    *,
+    identity: str,
+    fabric: Fabric | None = None,
+    on_step: Callable[[Report], None] = lambda report: None,  # noqa: ARG005
+) -> dict[str, Tensor]:
+    """Train a method for its steps, from where an earlier run in this folder stopped.
+
+    Args:
+        method: what is trained; changed in place.
+        batches: what it learns from.
+        training: how.
+        folder: for the state and the log.
+        identity: hash of all that decides the outcome; a state of another is refused.
+        fabric: launched already; by default one process on this machine.
+        on_step: told of every step.
+
+    Returns:
+        the weights that came of it: the moving average where there is one.
+
+    Raises:
+        TrainingError: a loss that is not finite (step and terms are named).
+        ReadError: the folder holds the state of another run, or a damaged one.
+    """
+    fabric = fabric or _fabric(training)
+    make_folder(folder)
+    method.to(device=fabric.device)
+    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = _Run(method, {}, _averages(method) if training.ema else {})
+    first = _resume(run, training, folder, identity)
+    ahead = Ahead(batches, first * training.accumulate, training.steps * training.accumulate)
+    coming = iter(ahead)
+    began = time.perf_counter()
+    for step in range(first, training.steps):
+        method.train()
+        rate = rate_at(step, training)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(_entropy(batches.seed, step, fabric.global_rank))
+            losses = _step(run, training, fabric, coming, Progress(step, training.steps), rate)
+        if training.ema:
+            _move_averages(run, training.ema, step)
+        done = step + 1 - first
+        elapsed = time.perf_counter() - began
+        report = Report(
+            step=step + 1,
+            steps=training.steps,
+            losses=losses,
+            rate=rate * training.rate,
+            images_per_second=done * training.accumulate * sum(batches.sizes) / elapsed,
+            waited_share=ahead.waited / elapsed,
+        )
+        run.log.append({"step": step + 1, "rate": report.rate, **losses})
+        last = step + 1 == training.steps
+        if fabric.global_rank == 0 and (last or (step + 1) % training.checkpoint_every == 0):
+            _save(run, folder, step + 1, identity)
+        on_step(report)
+    return dict(run.ema) or {name: value.detach().clone() for name, value in method.state_dict().items()}
+
+
+def _fabric(training: Training) -> Fabric:
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision_of(training))
+    fabric.launch()
+    return fabric
+
+
+def precision_of(training: Training) -> Any:
+    """Fabric's word for the precision: bf16 where asked for, or where the machine is made for it."""
+    if training.precision == "bf16" or (training.precision == "auto" and _made_for_bf16()):
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _made_for_bf16() -> bool:
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def rate_at(step: int, training: Training) -> float:
+    """Share of the learning rate at a step: a straight rise, then half a cosine to 0, or constant."""
+    warmup = training.warmup * training.steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if training.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(training.steps - warmup, 1)))
+
+
+def _entropy(*words: int) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 1
+
+
+def _step(
+    run: _Run, training: Training, fabric: Fabric, coming: Iterator[Any], progress: Progress, rate: float
+) -> dict[str, float]:
+    """One step: every update of the method, each over all minibatches, then what comes after a step."""
+    minibatches = [next(coming) for _ in range(training.accumulate)]
+    flows = []
+    for labelled, unlabelled in minibatches:
+        flows.append(run.method.updates(_on(labelled, fabric), _on(unlabelled, fabric), progress))
+    told: dict[str, float] = {}
+    while True:
+        module: str | None = None
+        for flow in flows:
+            with fabric.autocast():
+                update = next(flow, None)
+            if update is None:
+                continue
+            module = update.module
+            optimizer = _optimizer(run, module, training)
+            _backward(run, update, len(flows), progress, told)
+        if module is None:
+            break
+        _move(run.method.get_submodule(module), optimizer, training, fabric, rate)
+    run.method.after_step()
+    _average_buffers(run.method, fabric)
+    return told
+
+
+def _on(batch: Any, fabric: Fabric) -> Any:
+    """A batch on the device, images channels last."""
+    if batch is None:
+        return None
+    moved: dict[str, Tensor | None] = {
+        name: None if value is None else fabric.to_device(value) for name, value in vars(batch).items()
+    }
+    image = moved.pop("image")
+    if image is None:
+        raise ValueError("a batch without an image")
+    return type(batch)(image.contiguous(memory_format=torch.channels_last), **moved)
+
+
+def _backward(run: _Run, update: Update, minibatches: int, progress: Progress, told: dict[str, float]) -> None:
+    total = torch.stack([loss.float() for loss in update.losses.values()]).sum()
+    values = {name: float(loss.detach()) for name, loss in update.losses.items()}
+    if not math.isfinite(float(total.detach())):
+        terms = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        raise TrainingError(
+            f"The loss is not finite at step {progress.step + 1} of {progress.steps}: {terms}.",
+            expected="finite losses",
+            remedy="Lower the learning rate, or look at the data of this step.",
+        )
+    parameters = [p for p in run.method.get_submodule(update.module).parameters() if p.requires_grad]
+    torch.autograd.backward([total / minibatches], inputs=parameters)
+    for name, value in values.items():
+        told[name] = told.get(name, 0.0) + value / minibatches
+
+
+def _optimizer(run: _Run, module: str, training: Training) -> torch.optim.Optimizer:
+    """The optimiser of a submodule, made when it is first moved."""
+    if module not in run.optimizers:
+        run.optimizers[module] = make_optimizer(run.method.get_submodule(module), training)
+    return run.optimizers[module]
+
+
+def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """AdamW or SGD over a module's parameters, those under ``encoder`` with their own rate."""
+    encoder: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            (encoder if "encoder" in name.split(".") else others).append(parameter)
+    groups = [
+        {"params": part, "lr": rate, "full_rate": rate}
+        for part, rate in ((others, training.rate), (encoder, training.encoder_rate or training.rate))
+        if part
+    ]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=training.weight_decay)
+
+
+def _move(module: nn.Module, optimizer: torch.optim.Optimizer, training: Training, fabric: Fabric, rate: float) -> None:
+    parameters = [p for p in module.parameters() if p.requires_grad and p.grad is not None]
+    _average([p.grad for p in parameters if p.grad is not None], fabric)
+    if training.clip is not None:
+        nn.utils.clip_grad_norm_(parameters, training.clip)
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_rate"] * rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _average(tensors: list[Tensor], fabric: Fabric) -> None:
+    """The mean over processes, in place, in one flattened all-reduce."""
+    if fabric.world_size == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    mean = torch.as_tensor(fabric.all_reduce(flat, reduce_op="mean"))
+    place = 0
+    for tensor in tensors:
+        tensor.copy_(mean[place : place + tensor.numel()].view_as(tensor))
+        place += tensor.numel()
+
+
+def _average_buffers(method: Method, fabric: Fabric) -> None:
+    """Batch statistics are averaged too, or processes would end with different ones."""
+    _average([buffer for buffer in method.buffers() if buffer.is_floating_point()], fabric)
+
+
+def _averages(method: Method) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in method.state_dict().items()}
+
+
+@torch.no_grad()
+def _move_averages(run: _Run, decay: float, step: int) -> None:
+    """Moving average of parameters, faster in the first steps; batch statistics and counts are copied."""
+    decay = min(decay, (step + 1) / (step + 10))
+    parameters = {name for name, _ in run.method.named_parameters()}
+    for name, value in run.method.state_dict().items():
+        if name in parameters and value.is_floating_point():
+            run.ema[name].lerp_(value, 1 - decay)
+        else:
+            run.ema[name].copy_(value)
+
+
+def _save(run: _Run, folder: Path, step: int, identity: str) -> None:
+    tensors = {f"method/{name}": value for name, value in run.method.state_dict().items()}
+    tensors |= {f"ema/{name}": value for name, value in run.ema.items()}
+    for name, optimizer in run.optimizers.items():
+        tensors |= {f"optimizer/{key}": value for key, value in checkpoint.flat_optimizer(optimizer, name).items()}
+    _write_log(folder / LOG_FILE, run.log)
+    checkpoint.write(
+        folder / STATE_FILE,
+        tensors,
+        {"step": step, "identity": identity, "optimizers": list(run.optimizers), "log": run.log[-1:]},
+    )
+
+
+def _resume(run: _Run, training: Training, folder: Path, identity: str) -> int:
+    """Put a run back to its last state; the step that comes next, 0 where there is none."""
+    if not (folder / STATE_FILE).exists():
+        return 0
+    tensors, record = checkpoint.read(folder / STATE_FILE)
+    if record["identity"] != identity:
+        raise ReadError(
+            "The folder holds a run of another recipe, store or version.",
+            expected="the run that is to be resumed, or an empty folder",
+            remedy="Choose another folder, or remove this one.",
+        )
+    parts: dict[str, dict[str, Tensor]] = {"method": {}, "ema": {}, "optimizer": {}}
+    for key, value in tensors.items():
+        kind, _, name = key.partition("/")
+        parts[kind][name] = value
+    run.method.load_state_dict(parts["method"])
+    for name, value in parts["ema"].items():
+        run.ema[name].copy_(value)
+    for name in record["optimizers"]:
+        checkpoint.restore_optimizer(_optimizer(run, name, training), name, parts["optimizer"])
+    step = int(record["step"])
+    run.log = [row for row in _read_log(folder / LOG_FILE) if int(row["step"]) <= step]
+    return step
+
+
+def _write_log(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [",".join(columns)]
+    lines += [",".join(_cell(row.get(column, "")) for column in columns) for row in rows]
+    write_file(path, ("\n".join(lines) + "\n").encode())
+
+
+def _cell(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def _number(text: str) -> Any:
+    return int(text) if text.isdigit() else float(text) if text else ""

@@ -1,0 +1,121 @@
+"""Batches as a pure function of seed and step, made ahead in a thread.
+
+What a step sees depends on nothing but the seed and its number, so a resumed run sees what the uninterrupted
+one would have, and there is no state to save.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from groundglass.batches import Labelled, Unlabelled
+
+# (image in [0, 1], label sets or None), both (H, W)
+Sample = tuple[NDArray[np.float32], NDArray[np.uint8] | None]
+Batch = TypeVar("Batch", Labelled, Unlabelled)
+
+
+class Augment(Protocol):
+    """Another look at a batch, its random numbers from the generator."""
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The new batch."""
+
+
+_LABELLED, _UNLABELLED = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Slices to draw from: ``load(i)`` for i below ``count``."""
+
+    count: int
+    load: Callable[[int], Sample]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Batches by number.
+
+    Attributes:
+        labelled, unlabelled: the pools; no unlabelled pool, no unlabelled batches.
+        sizes: slices of each kind in a batch of one process.
+        seed: of the order and of the augmentation.
+        augment: of a batch, or None.
+        rank, processes: of them all, this process takes every ``processes``-th slice.
+    """
+
+    labelled: Pool
+    unlabelled: Pool | None
+    sizes: tuple[int, int]
+    seed: int
+    augment: Augment | None = None
+    rank: int = 0
+    processes: int = 1
+
+    def at(self, number: int) -> tuple[Labelled, Unlabelled | None]:
+        """The batch of this number."""
+        image, label_set = self._draw(self.labelled, _LABELLED, self.sizes[0], number)
+        if label_set is None:
+            raise ValueError("a labelled pool gave slices without labels")
+        labelled = self._augmented(Labelled(image, label_set), _LABELLED, number)
+        if self.unlabelled is None:
+            return labelled, None
+        image, _ = self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number)
+        return labelled, self._augmented(Unlabelled(image), _UNLABELLED, number)
+
+    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> tuple[Tensor, Tensor | None]:
+        first = (number * self.processes + self.rank) * size
+        samples = [pool.load(_drawn(self.seed, kind, pool.count, first + n)) for n in range(size)]
+        image = torch.from_numpy(np.stack([sample[0] for sample in samples]))[:, None]
+        labels = [sample[1] for sample in samples if sample[1] is not None]
+        return image, torch.from_numpy(np.stack(labels)) if labels else None
+
+    def _augmented(self, batch: Batch, kind: int, number: int) -> Batch:
+        if self.augment is None:
+            return batch
+        entropy = np.random.SeedSequence([self.seed, kind, number, self.rank]).generate_state(1, np.uint64)
+        return self.augment(batch, torch.Generator().manual_seed(int(entropy[0]) >> 1))
+
+
+def _drawn(seed: int, kind: int, count: int, place: int) -> int:
+    """The slice at a place of the endless sequence: every slice once, in new order, again and again."""
+    return _order(seed, kind, count, place // count)[place % count]
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, kind: int, count: int, turn: int) -> Sequence[int]:
+    order: list[int] = np.random.default_rng([seed, kind, turn]).permutation(count).tolist()
+    return order
+
+
+class Ahead:
+    """Iterates over batches from a number on, each made while the one before is used.
+
+    ``waited`` is the time in seconds that was spent waiting for batches.
+    """
+
+    def __init__(self, batches: Batches, first: int, stop: int) -> None:
+        self.batches, self.first, self.stop = batches, first, stop
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[tuple[Labelled, Unlabelled | None]]:
+        with ThreadPoolExecutor(1) as maker:
+            coming = maker.submit(self.batches.at, self.first)
+            for number in range(self.first, self.stop):
+                began = time.perf_counter()
+                batch = coming.result()
+                self.waited += time.perf_counter() - began
+                if number + 1 < self.stop:
+                    coming = maker.submit(self.batches.at, number + 1)
+                yield batch

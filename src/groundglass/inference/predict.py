@@ -1,0 +1,136 @@
+"""A trained model on a scan: the training's own preparation, probabilities, and back to the scan's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from groundglass.errors import LabelError
+from groundglass.inference.postprocess import complete
+from groundglass.inference.segmentation import ModelCard, Segmentation
+from groundglass.labels import CODE_OF_TISSUE, Region, Tissue
+from groundglass.methods._method import Method
+from groundglass.preprocess.lung import LungField, find_lungs
+from groundglass.preprocess.preparation import Preparation
+from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore
+from groundglass.scan import Scan
+
+BATCH: Final = 8
+# The picture itself, mirrored left-right, top-bottom, and both: axes of (B, K, H, W).
+VIEWS: Final = ((), (3,), (2,), (2, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained method with what prediction needs.
+
+    Attributes:
+        method: in eval mode.
+        preparation: of the slices that it was trained on.
+        card: what a reader of the result has to know.
+    """
+
+    method: Method
+    preparation: Preparation
+    card: ModelCard
+
+
+def segment_by_model(
+    scan: Scan,
+    model: Model,
+    *,
+    views: int = 1,
+    on_phase: Callable[[str], object] = str,
+    on_progress: Callable[[float], object] = float,
+) -> Segmentation:
+    """Lesions by a trained model, lung by the classical field unless the model knows lung.
+
+    Args:
+        scan: in Hounsfield units.
+        model: the trained model.
+        views: 1, or 2 or 4 mirrored ones whose probabilities are averaged.
+        on_phase: called with the name of each phase as it begins.
+        on_progress: called with the share of the slices that are done.
+
+    Raises:
+        LabelError: the model was never taught to tell ground glass from consolidation.
+    """
+    needs(model.method.outputs, Region.GROUND_GLASS)
+    on_phase("lung field")
+    field = find_lungs(scan)
+    on_phase("lesions")
+    lesions = np.zeros(scan.hu.shape, np.uint8)
+    frames = _frames(scan, field, model.preparation)
+    done = 0
+    for numbers, probabilities in _predict(scan, frames, model, views):
+        for z, probability in zip(numbers, probabilities, strict=True):
+            lesions[z] = _codes(restore(probability, frames[z]), model.method.outputs)
+        done += len(numbers)
+        on_progress(done / len(frames))
+    lesions[lesions == CODE_OF_TISSUE[Tissue.LUNG]] = 0
+    return complete(lesions, field, scan, model.card)
+
+
+def needs(outputs: Sequence[int], region: Region) -> None:
+    """Refuse a region that the groups of a model do not tell from the rest.
+
+    Raises:
+        LabelError: no union of groups is the region.
+    """
+    told = sum(group for group in outputs if group & region.value)
+    if told != region.value:
+        raise LabelError(
+            f"The model was never taught to tell {region.title.lower()} from the rest.",
+            expected="labels that hold it without the others",
+            remedy="Ask for infection as a whole, or take another model.",
+        )
+
+
+def _frames(scan: Scan, field: LungField, preparation: Preparation) -> dict[int, Frame]:
+    """Frames of the slices that a model is asked about: those with lung, or all where none is cropped."""
+    shape = (scan.hu.shape[1], scan.hu.shape[2])
+    if preparation.crop == "none":
+        return {z: frame(shape, None, preparation) for z in range(len(scan.hu))}
+    boxes = lung_boxes(field.mask, preparation)
+    return {z: frame(shape, box, preparation) for z, box in enumerate(boxes) if box is not None}
+
+
+def _predict(
+    scan: Scan, frames: dict[int, Frame], model: Model, views: int
+) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    numbers = list(frames)
+    for start in range(0, len(numbers), BATCH):
+        part = numbers[start : start + BATCH]
+        images = [prepare_image(scan.hu[z], frames[z], model.preparation.window_hu) for z in part]
+        batch = torch.from_numpy(np.stack(images))[:, None]
+        yield part, predict_batch(model.method, batch, views).numpy()
+
+
+@torch.inference_mode()
+def predict_batch(method: Method, image: torch.Tensor, views: int = 1) -> torch.Tensor:
+    """Mean probabilities (B, K, H, W), float32, over mirrored views of images (B, 1, H, W)."""
+    device = next(method.parameters()).device
+    total: torch.Tensor | None = None
+    for flips in VIEWS[:views]:
+        seen = image.flip(flips).to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=_fast_bf16(device)):
+            told = method.predict(seen).float().flip(flips)
+        total = told if total is None else total + told
+    assert total is not None  # noqa: S101 - there is at least one view
+    return (total / views).cpu().contiguous()
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int]) -> NDArray[np.uint8]:
+    """The most probable group of each pixel as a code; groups that are no single lesion tissue become 0."""
+    code_of_channel = np.array([CODE_OF_TISSUE[Tissue(group)] if group in (4, 8) else 0 for group in outputs], np.uint8)
+    codes: NDArray[np.uint8] = code_of_channel[probabilities.argmax(axis=0)]
+    return codes

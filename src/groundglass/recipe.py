@@ -1,0 +1,173 @@
+"""A recipe: data, network and one or more stages, as a TOML file says them and a checkpoint repeats them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from groundglass.errors import ReadError, UsageError
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Data(_Table):
+    """What is learnt from.
+
+    Attributes:
+        store: folder of the prepared store; ``--store`` says it otherwise.
+        folds: number of folds by group, or None: all labelled slices are trained on.
+        fold: which of them is held out, from 0.
+        unlabelled: whether the unlabelled slices are used.
+    """
+
+    store: str
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Annotated[int, Field(ge=0)] | None = None
+    unlabelled: bool = True
+
+
+class Network(_Table):
+    """The network: a file of ``groundglass.networks``, its settings and its first weights."""
+
+    name: str
+    weights: str | None = None
+    settings: dict[str, Any] = {}
+
+
+class Training(_Table):
+    """How the weights move.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: labelled slices a step; ``unlabelled_batch`` the unlabelled ones.
+        rate: learning rate; ``encoder_rate`` that of parameters under ``encoder``, by default the same.
+        warmup: share of the steps in which the rate rises to its value; then it falls to 0 as a cosine.
+        clip: largest norm of an update's gradient, or None.
+        accumulate: minibatches a step.
+        ema: of the weights that are saved, 0 for none.
+        augmentation: a file of ``groundglass.augment``, or None.
+        precision: ``auto`` is bf16 where the machine has it.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    steps: Positive
+    batch: Positive = 8
+    unlabelled_batch: Positive = 8
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    rate: Annotated[float, Field(gt=0)] = 2e-3
+    encoder_rate: Annotated[float, Field(gt=0)] | None = None
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Share = 0.05
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    accumulate: Positive = 1
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augmentation: str | None = "strong"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    checkpoint_every: Positive = 200
+
+
+class Stage(_Table):
+    """One method for some steps; ``start_from`` names a checkpoint, the stage before by default."""
+
+    method: str
+    settings: dict[str, Any] = {}
+    training: Training
+    start_from: str | None = None
+
+
+class Recipe(_Table):
+    """One row of a table: what was run, what it costs, what came out."""
+
+    command: str = ""
+    cost: str = ""
+    expected: str = ""
+    got: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Data
+    network: Network
+    stage: Annotated[list[Stage], Field(min_length=1)]
+
+    @classmethod
+    def parse(cls, table: dict[str, Any]) -> Self:
+        """The recipe that a table says.
+
+        Raises:
+            UsageError: a key that there is none of, one that is missing, a value that cannot be.
+        """
+        try:
+            recipe = cls.model_validate(table)
+        except ValidationError as error:
+            raise _first_fault(error) from None
+        data = recipe.data
+        if (data.fold is None) != (data.folds is None) or (data.folds or 1) <= (data.fold or 0):
+            raise UsageError(
+                f"Fold {data.fold} of {data.folds} folds.",
+                expected="both or neither, the fold below the number of folds",
+                remedy="Correct data.fold or data.folds.",
+            )
+        return recipe
+
+    @property
+    def digest(self) -> str:
+        """Hash of what decides the outcome: all but the words about it and where the store lies."""
+        decisive = self.model_dump_json(exclude={"command": True, "cost": True, "expected": True, "got": True,
+                                                 "data": {"store"}})  # fmt: skip
+        return hashlib.sha256(decisive.encode()).hexdigest()
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UsageError: it is not there, or says what cannot be.
+        ReadError: it is no TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"There is no recipe called {path.name}.", expected="a TOML file", remedy="Check its path."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        line = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it cannot be read"
+        raise ReadError(
+            f"{path.name} is no recipe: {line}.", expected="TOML", remedy="Compare it with one in recipes/."
+        ) from None
+    return Recipe.parse(table)
+
+
+def _first_fault(error: ValidationError) -> UsageError:
+    faults = error.errors(include_url=False, include_context=False)
+    # a misspelt key comes first: that another is missing only follows from it
+    fault = min(faults, key=lambda one: one["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(fault["loc"][-1]), _keys(), 1)
+        return UsageError(
+            f"A recipe has no key {place}.",
+            expected=f"{near[0]}, perhaps" if near else "a key that it has",
+            remedy="Correct its spelling.",
+        )
+    if fault["type"] == "missing":
+        return UsageError(f"The recipe lacks {place}.", expected="that key", remedy="Add it.")
+    return UsageError(
+        f"{place} of the recipe cannot be {fault['input']!r}.",
+        expected=fault["msg"].removeprefix("Input should be ").lower(),
+        remedy="Correct it.",
+    )
+
+
+def _keys() -> list[str]:
+    return [key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields]

@@ -1,0 +1,165 @@
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from groundglass.build import load_model
+from groundglass.engine import checkpoint
+from tests.cli.conftest import FILES, label_map
+from tests.toy_store import make_store
+
+RECIPE = """
+seed = 1
+[data]
+store = "absent"
+[network]
+name = "unet"
+settings = { widths = [8, 16] }
+[[stage]]
+method = "supervised"
+[stage.training]
+steps = 60
+batch = 4
+rate = 1e-2
+augmentation = "weak"
+precision = "float32"
+checkpoint_every = 10
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store") / "toy")
+
+
+def recipe(folder, text=RECIPE):
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_becomes_a_model_with_all_that_prediction_needs(run, store, tmp_path):
+    ended = run("train", recipe(tmp_path), "-o", tmp_path / "run", "--store", store)
+    assert ended.code == 0, ended.err
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    assert model.method.outputs == (3, 4, 8)  # the labels never tell lung from background
+    assert model.preparation.size == (32, 32)
+    assert "10 labelled and 6 unlabelled slices of toy" in model.card.trained_on
+    _, record = checkpoint.read(tmp_path / "run" / "model.safetensors")
+    assert "absent" not in json.dumps(record)  # no path
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_held_out_fold_is_scored_and_learnt(run, store, tmp_path):
+    ended = run("train", recipe(tmp_path), "-o", tmp_path / "run", "--store", store, "--fold", "1")
+    assert ended.code == 0, ended.err
+    with (tmp_path / "run" / "scores.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["slice"] for row in rows} <= {f"toy/{number}" for number in range(10)}
+    dice = [float(row["dice"]) for row in rows if row["region"] == "infection"]
+    assert len(dice) == 2
+    assert np.mean(dice) > 0.5
+    assert "Infection: Dice" in ended.out
+
+
+def test_two_stages_hand_the_network_on(run, store, tmp_path):
+    second = (
+        RECIPE[RECIPE.index("[[stage]]") :].replace("supervised", "mean_teacher").replace("steps = 60", "steps = 1")
+    )
+    first = RECIPE.replace("steps = 60", "steps = 3")
+    ended = run(
+        "train",
+        recipe(tmp_path, first + second.replace("rate = 1e-2", "rate = 1e-12")),
+        "-o",
+        tmp_path / "two",
+        "--store",
+        store,
+    )
+    assert ended.code == 0, ended.err
+    alone = run("train", recipe(tmp_path, first), "-o", tmp_path / "one", "--store", store)
+    assert alone.code == 0
+    one, _ = checkpoint.read(tmp_path / "one" / "model.safetensors")
+    two, _ = checkpoint.read(tmp_path / "two" / "model.safetensors")
+    weights = [name for name in one if name.endswith("weight")]
+    for name in weights:
+        torch.testing.assert_close(two[name.replace("network.", "teacher.")], one[name], atol=1e-6, rtol=1e-5)
+
+
+def test_a_model_segments_a_scan(run, store, dicom, tmp_path):
+    assert run("train", recipe(tmp_path), "-o", tmp_path / "run", "--store", store).code == 0
+    model = tmp_path / "run" / "model.safetensors"
+    for views in ("1", "4"):
+        ended = run("segment", dicom, "-o", tmp_path / "out", "--model", model, "--views", views)
+        assert ended.code == 0, ended.err
+        assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert set(np.unique(label_map(tmp_path / "out"))) >= {0, 1}
+    page = (tmp_path / "out" / "page.html").read_text()
+    assert "supervised, unet" in page
+    assert str(tmp_path) not in page
+    provenance = (tmp_path / "out" / "provenance.json").read_text()
+    assert str(tmp_path) not in provenance
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("steps = 60", "stepps = 60", "no key stage.0.training.stepps. Expected steps, perhaps"),
+        ("steps = 60", "steps = 0", "stage.0.training.steps of the recipe cannot be 0"),
+        ('name = "unet"', 'name = "unett"', "Did you mean 'unet'"),
+        ("widths", "width", "The network 'unet' cannot be made"),
+        ('"supervised"', '"superwised"', "Did you mean 'supervised'"),
+        ('augmentation = "weak"', 'augmentation = "week"', "Did you mean 'weak'"),
+        ("[[stage]]", "[[stages]]", "no key stages"),
+        ("seed = 1", "seed = ", "is no recipe"),
+    ],
+)
+def test_a_recipe_that_cannot_be(run, store, tmp_path, old, new, says):
+    ended = run("train", recipe(tmp_path, RECIPE.replace(old, new)), "-o", tmp_path / "run", "--store", store)
+    assert ended.code in {1, 2}
+    assert says in ended.error
+
+
+def test_a_recipe_that_is_not_there(run, tmp_path):
+    assert run("train", tmp_path / "no.toml", "-o", tmp_path / "run").code == 2
+
+
+def test_a_store_that_is_not_there_or_half_prepared(run, store, tmp_path):
+    assert run("train", recipe(tmp_path), "-o", tmp_path / "run").code == 2
+    half = tmp_path / "half"
+    shutil.copytree(store, half)
+    manifest = json.loads((half / "manifest.json").read_text())
+    (half / "manifest.json").write_text(json.dumps(manifest | {"complete": False}))
+    ended = run("train", recipe(tmp_path), "-o", tmp_path / "run", "--store", half)
+    assert ended.code == 1
+    assert "half-prepared" in ended.error
+
+
+def test_a_checkpoint_that_is_none(run, dicom, tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0 nothing")
+    ended = run("segment", dicom, "-o", tmp_path / "out", "--model", tmp_path / "bad.safetensors")
+    assert ended.code == 1
+    assert "no checkpoint of groundglass" in ended.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_other_classes(run, store, dicom, tmp_path):
+    assert (
+        run("train", recipe(tmp_path, RECIPE.replace("steps = 60", "steps = 1")), "-o", tmp_path, "--store", store).code
+        == 0
+    )
+    tensors, record = checkpoint.read(tmp_path / "model.safetensors")
+    checkpoint.write(tmp_path / "other.safetensors", tensors, record | {"outputs": [3, 12]})
+    ended = run("segment", dicom, "-o", tmp_path / "out", "--model", tmp_path / "other.safetensors")
+    assert ended.code == 1
+    assert "does not fit" in ended.error

@@ -1,0 +1,248 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from groundglass.batches import Labelled, Unlabelled
+from groundglass.engine import checkpoint
+from groundglass.engine.fit import LOG_FILE, STATE_FILE, fit, make_optimizer, rate_at
+from groundglass.engine.loaders import Ahead, Pool
+from groundglass.errors import ReadError, TrainingError
+from groundglass.methods._method import Update
+from tests.engine.toy import Toy, batches, load, training
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class StopError(Exception):
+    pass
+
+
+def stop_after(step):
+    def on_step(report):
+        if report.step == step:
+            raise StopError
+
+    return on_step
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd", "rate": 0.01}, {"accumulate": 2, "ema": 0.0}])
+def test_a_run_that_was_stopped_ends_in_the_same_weights_bit_for_bit(tmp_path, settings):
+    whole = fit(Toy(), batches(), training(**settings), tmp_path / "whole", identity="a")
+    for step in (2, 5, 9):
+        with pytest.raises(StopError):
+            fit(Toy(), batches(), training(**settings), tmp_path / "cut", identity="a", on_step=stop_after(step))
+    resumed = fit(Toy(), batches(), training(**settings), tmp_path / "cut", identity="a")
+    assert equal(whole, resumed)
+    assert (tmp_path / "whole" / LOG_FILE).read_bytes() == (tmp_path / "cut" / LOG_FILE).read_bytes()
+
+
+def test_another_seed_gives_other_weights(tmp_path):
+    first = fit(Toy(), batches(), training(), tmp_path / "a", identity="a")
+    assert not equal(first, fit(Toy(), batches(seed=4), training(), tmp_path / "b", identity="a"))
+
+
+def test_the_global_random_state_is_left_alone(tmp_path):
+    before = torch.random.get_rng_state()
+    fit(Toy(), batches(), training(), tmp_path, identity="a")
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_accumulating_two_minibatches_is_one_of_both(tmp_path):
+    """Without batch norm and dropout, the mean of two gradients is the gradient of the double batch."""
+
+    class Plain(Toy):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Conv2d(1, 2, 1)
+            nn.init.constant_(self.net.weight, 0.5)
+            nn.init.zeros_(self.net.bias)
+            self.teacher = nn.Identity()
+
+        def after_step(self):
+            return
+
+    double = fit(Plain(), batches(sizes=(4, 0), augment=None), training(), tmp_path / "a", identity="a")
+    halves = fit(Plain(), batches(augment=None), training(accumulate=2), tmp_path / "b", identity="a")
+    for name in double:
+        torch.testing.assert_close(double[name], halves[name])
+
+
+def test_an_update_moves_its_module_alone(tmp_path):
+    class Half(Toy):
+        def updates(self, labelled, unlabelled, progress):
+            # the loss depends on the critic too, but the update is of the net
+            yield Update("net", {"both": self.critic(self.net(labelled.image)).float().square().mean()})
+
+    start = {name: value.clone() for name, value in Half().state_dict().items()}
+    ended = fit(Half(), batches(), training(ema=0.0), tmp_path, identity="a")
+    assert torch.equal(start["critic.weight"], ended["critic.weight"])
+    assert not torch.equal(start["net.0.weight"], ended["net.0.weight"])
+
+
+def test_a_loss_that_is_not_finite_names_step_and_terms(tmp_path):
+    class Broken(Toy):
+        def updates(self, labelled, unlabelled, progress):
+            loss = self.net(labelled.image).float().mean()
+            yield Update("net", {"fine": loss, "bad": loss / (0.0 if progress.step == 3 else 1.0)})
+
+    with pytest.raises(TrainingError, match=r"step 4 of 12: fine .*, bad (inf|-inf|nan)"):
+        fit(Broken(), batches(), training(), tmp_path, identity="a")
+
+
+def test_the_state_of_another_run_is_refused(tmp_path):
+    fit(Toy(), batches(), training(), tmp_path, identity="a")
+    with pytest.raises(ReadError, match="another recipe"):
+        fit(Toy(), batches(), training(), tmp_path, identity="b")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_damaged_state_is_refused(tmp_path, share):
+    fit(Toy(), batches(), training(), tmp_path, identity="a")
+    content = (tmp_path / STATE_FILE).read_bytes()
+    (tmp_path / STATE_FILE).write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ReadError, match="damaged"):
+        fit(Toy(), batches(), training(), tmp_path, identity="a")
+
+
+def test_the_log_has_a_row_a_step(tmp_path):
+    fit(Toy(), batches(), training(), tmp_path, identity="a")
+    with (tmp_path / LOG_FILE).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows] == list(range(1, 13))
+    assert set(rows[0]) == {"step", "rate", "mse", "critic"}
+
+
+def test_the_rate_rises_and_falls_by_hand():
+    plan = training(steps=10, warmup=0.2)
+    assert rate_at(0, plan) == pytest.approx(1 / 3)
+    assert rate_at(1, plan) == pytest.approx(2 / 3)
+    assert rate_at(2, plan) == pytest.approx(1)
+    assert rate_at(6, plan) == pytest.approx(0.5)  # half of the eight steps after warm-up
+    assert rate_at(5, training(schedule="constant")) == 1
+
+
+def test_the_encoder_has_its_own_rate():
+    module = nn.ModuleDict({"encoder": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    groups = make_optimizer(module, training(rate=0.1, encoder_rate=0.01)).param_groups
+    assert [(len(group["params"]), group["lr"]) for group in groups] == [(2, 0.1), (2, 0.01)]
+
+
+def test_every_slice_is_drawn_once_a_turn():
+    seen = Counter()
+    source = batches(labelled=Pool(7, lambda i: (seen.update([i]), load(i))[1]), sizes=(7, 0))
+    source.at(0)
+    assert seen == dict.fromkeys(range(7), 1)
+    source.at(1)
+    assert seen == dict.fromkeys(range(7), 2)
+
+
+def test_processes_share_what_one_would_draw():
+    drawn = []
+    pool = Pool(8, lambda i: (drawn.append(i), load(i))[1])
+    for rank in (0, 1):
+        batches(labelled=pool, processes=2, rank=rank).at(0)
+    parted, drawn[:] = list(drawn), []
+    batches(labelled=pool, sizes=(4, 0)).at(0)
+    assert parted == drawn
+
+
+def test_an_unlabelled_batch_has_no_label():
+    labelled, unlabelled = batches(unlabelled=Pool(5, load), sizes=(2, 3)).at(0)
+    assert isinstance(labelled, Labelled)
+    assert isinstance(unlabelled, Unlabelled)
+    assert unlabelled.image.shape == (3, 1, 8, 8)
+    assert not hasattr(unlabelled, "label_set")
+
+
+def test_batches_come_in_order_and_a_fault_in_making_one_is_raised():
+    assert sum(1 for _ in Ahead(batches(), 2, 6)) == 4
+
+    def fail(_):
+        raise ReadError("Bad.", expected="good", remedy="Mend.")
+
+    with pytest.raises(ReadError):
+        next(iter(Ahead(batches(labelled=Pool(3, fail)), 0, 1)))
+
+
+def test_checkpoints_hold_what_was_written(tmp_path):
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).t(), "n": torch.tensor(3)}
+    checkpoint.write(tmp_path / "c.safetensors", tensors, {"step": 1, "words": "é"})
+    read, record = checkpoint.read(tmp_path / "c.safetensors")
+    assert equal(read, tensors)
+    assert record == {"step": 1, "words": "é"}
+
+
+RUN = """
+import sys, time
+import torch
+from pathlib import Path
+from tests.engine.toy import Toy, batches, training
+from groundglass.engine.fit import fit
+torch.set_num_threads(1)
+fit(Toy(), batches(), training(steps=60, checkpoint_every=3), Path(sys.argv[1]), identity="a",
+    on_step=lambda report: (print(report.step, flush=True), time.sleep(0.01)))
+print("done", flush=True)
+"""
+
+
+def test_kill_at_random_moments_and_the_end_is_the_same(tmp_path):
+    whole = fit(Toy(), batches(), training(steps=60, checkpoint_every=3), tmp_path / "whole", identity="a")
+    for kill_at in (7, 20, 33, 46):
+        process = subprocess.Popen([sys.executable, "-c", RUN, tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.strip() == "done" or int(line) >= kill_at:
+                break
+        time.sleep(0.003 * (kill_at % 5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    resumed = fit(Toy(), batches(), training(steps=60, checkpoint_every=3), tmp_path / "cut", identity="a")
+    assert equal(whole, resumed)
+
+
+TWO = """
+import sys
+from pathlib import Path
+import torch
+from lightning_fabric import Fabric
+from tests.engine.toy import Toy, batches, training
+from groundglass.engine.fit import fit
+torch.set_num_threads(1)
+fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp", precision="32-true")
+fabric.launch()
+method = Toy()
+source = batches(rank=fabric.global_rank, processes=2)
+ended = fit(method, source, training(), Path(sys.argv[1]), identity="a", fabric=fabric)
+torch.save({k: v for k, v in ended.items()}, Path(sys.argv[1]) / f"rank{fabric.global_rank}.pt")
+"""
+
+
+def test_two_processes_end_with_the_same_weights(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    subprocess.run(
+        [sys.executable, script, tmp_path],
+        check=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert equal(first, second)
