@@ -52,7 +52,10 @@ def _segment(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
-    model: Annotated[str, typer.Option(help="What segments: threshold (classical, needs no training).")] = "threshold",
+    model: Annotated[
+        str, typer.Option(help="What segments: threshold (classical, needs no training), or a trained checkpoint.")
+    ] = "threshold",
+    views: Annotated[int, typer.Option(help="Mirrored views that a trained model averages: 1, 2 or 4.")] = 1,
     series: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time
         typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
@@ -79,7 +82,79 @@ def _segment(
     with _ending():
         from groundglass.cli.segment import Options, segment_all
 
-        segment_all(scans, output, Options(model, series, label_format, window, case_name, key, quiet))
+        segment_all(scans, output, Options(model, series, label_format, window, case_name, key, views, quiet))
+
+
+@app.command("prepare")
+def _prepare(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="covid_semiseg, covid_ct_md, or folder for one of your own.")
+    ],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder that holds it, as its publisher packs it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="Folder for the store.")],
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the prepared pictures, in pixels.")] = 288,
+    fit: Annotated[
+        str, typer.Option(help="letterbox keeps the proportions of a crop, stretch fills the picture.")
+    ] = "letterbox",
+    orientation: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="What turns pictures of your own until the front is up, such as transpose."),
+    ] = None,
+    key: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Key of the hash that cases are called by; by default one of your own."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Prepare a data set for training; a run that was stopped goes on where it was."""
+    with _ending():
+        from groundglass.cli.prepare import Options, prepare
+
+        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet))
+
+
+@app.command("evaluate")
+def _evaluate(
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Label maps: a folder, or one file.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True ones, with the same names.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the scores.")],
+    prediction_codes: Annotated[
+        str, typer.Option(metavar="TABLE", help="What the predictions' codes mean.")
+    ] = "0=background,1=lung,2=ground_glass,3=consolidation",
+    truth_codes: Annotated[
+        str,
+        typer.Option(metavar="TABLE", help="The same for the truth, such as 0=background|lung,1=ground_glass."),
+    ] = "0=background,1=lung,2=ground_glass,3=consolidation",
+) -> None:
+    """Score label maps against true ones: Dice, IoU, precision, recall under named conventions."""
+    with _ending():
+        from groundglass.cli.evaluate import run_evaluate
+
+        run_evaluate(predictions, truth, output, prediction_codes, truth_codes)
+
+
+@app.command("train")
+def _train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file: data, network, stages.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the run.")],
+    store: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="STORE", help="The prepared store, instead of the one that the recipe names."),
+    ] = None,
+    fold: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Hold out this fold (of 5, or of as many as the recipe says) and score on it."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Train a recipe to a checkpoint; a run that was stopped goes on where it was."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.train import run_train
+
+        run_train(recipe, output, store, fold, quiet)
 
 
 @app.command("demo")

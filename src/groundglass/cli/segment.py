@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +28,9 @@ from groundglass.report.measurements import as_json, slices_csv, zones_csv
 from groundglass.report.page import PageContent, render
 from groundglass.scan import GreyImage, Notice, Scan
 
-MODELS: Final = {CARD.name: segment_by_threshold}
+Segmenter = Callable[[Scan, Phases], Segmentation]
 FILES_SHOWN: Final = 5
+VIEWS: Final = (1, 2, 4)
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
 
 
@@ -43,6 +44,7 @@ class Options:
     window: str | None = None
     case_name: str | None = None
     key: Path | None = None
+    views: int = 1
     quiet: bool = False
 
 
@@ -72,13 +74,16 @@ def segment_all(scans: Sequence[str], output: Path, options: Options) -> None:
         SystemExit: some of several scans failed; each has been told of.
     """
     window = _check(scans, options)
+    segmenter = _segmenter(options)
     if len(scans) == 1:
-        _tell(segment_one(scans[0], output, options, window))
+        _tell(segment_one(scans[0], output, options, window, segmenter=segmenter))
         return
     failed, done = 0, set[str]()
     for number, scan in enumerate(scans, start=1):
         try:
-            result = segment_one(scan, output, options, window, own_folder=True, done=frozenset(done))
+            result = segment_one(
+                scan, output, options, window, segmenter=segmenter, own_folder=True, done=frozenset(done)
+            )
         except GroundglassError as error:
             sys.stderr.write(f"groundglass: scan {number} of {len(scans)}: {error}\n")
             failed = max(failed, error.exit_code)
@@ -95,6 +100,7 @@ def segment_one(
     options: Options,
     window: tuple[float, float] | None = None,
     *,
+    segmenter: Segmenter | None = None,
     own_folder: bool = False,
     done: frozenset[str] = frozenset(),
     truth: Truth | None = None,
@@ -106,10 +112,12 @@ def segment_one(
         output: the folder for the results; with ``own_folder`` they go to a folder in it, named as the case.
         options: the command's.
         window: HU of black and white, for pictures.
+        segmenter: that of the options' model, made once for several scans.
         own_folder: give the case a folder of its own.
         done: cases of this call that are done already.
         truth: where it is known (the demo).
     """
+    segmenter = segmenter or _segmenter(options)
     with Phases(options.quiet) as phases:
         phases.begin("reading")
         found = read(source, series=options.series, progress=phases.advance)
@@ -123,14 +131,14 @@ def segment_one(
         scan = _in_hounsfield(found, window)
         folder = output / case if own_folder else output
         with OutputFolder(folder) as results:
-            segmentation = MODELS[options.model](scan, phases.begin)
+            segmentation = segmenter(scan, phases)
             phases.begin("measuring")
             burden = measure(scan, segmentation.codes, segmentation.sides)
             phases.begin("label map")
             name, label_format = _label_file(scan, options.label_format)
             write_labels(results.path(name), segmentation.codes, scan, label_format)
             write_label_names(results.path("labels.json"))
-            provenance = _provenance(options, window, digest)
+            provenance = _provenance(options, segmentation.model.name, window, digest)
             phases.begin("page")
             content = PageContent(
                 case=case,
@@ -149,10 +157,8 @@ def segment_one(
 
 
 def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None:
-    if options.model not in MODELS:
-        raise UsageError(
-            "There is no model of that name.", expected=f"one of {', '.join(MODELS)}", remedy="Choose one of these."
-        )
+    if options.views not in VIEWS:
+        raise UsageError(f"{options.views} views.", expected=f"one of {VIEWS}", remedy="Choose one of these.")
     if options.label_format is not None and options.label_format not in LABEL_FORMATS:
         raise UsageError(
             "There is no label format of that name.",
@@ -180,6 +186,29 @@ def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None
     return black, white
 
 
+def _segmenter(options: Options) -> Segmenter:
+    """What segments: the classical model, or the one in a checkpoint."""
+    if options.model == CARD.name:
+        return lambda scan, phases: segment_by_threshold(scan, phases.begin)
+    path = Path(options.model)
+    if not path.is_file():
+        raise UsageError(
+            "There is no model of that name, and no such file.",
+            expected=f"{CARD.name}, or a checkpoint that groundglass train wrote",
+            remedy="Check the name, or the path.",
+        )
+    from groundglass.cli.tuning import tune_for_torch
+
+    tune_for_torch()
+    from groundglass.build import load_model
+    from groundglass.inference.predict import segment_by_model
+
+    model = load_model(path)
+    return lambda scan, phases: segment_by_model(
+        scan, model, views=options.views, on_phase=phases.begin, on_progress=phases.advance
+    )
+
+
 def _is_name(name: str) -> bool:
     return 0 < len(name) <= 64 and not name.startswith(".") and all(c.isalnum() or c in " .-_" for c in name)
 
@@ -201,15 +230,15 @@ def _in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) 
     return replace(scan, source=replace(scan.source, notices=(*scan.source.notices, stated)))
 
 
-def _provenance(options: Options, window: tuple[float, float] | None, digest: str) -> Provenance:
-    settings: dict[str, Any] = {"model": options.model, "format": options.label_format or "default"}
+def _provenance(options: Options, model: str, window: tuple[float, float] | None, digest: str) -> Provenance:
+    settings: dict[str, Any] = {"views": options.views, "format": options.label_format or "default"}
     if window is not None:
         settings["window"] = list(window)
     return Provenance(
         version=__version__,
         command="segment",
         settings=settings,
-        model=options.model,
+        model=model,
         recipe=None,
         seed=None,
         data={"scan": digest},

@@ -21,7 +21,7 @@ from groundglass.engine import checkpoint
 from groundglass.engine.fit import Report, fit
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, UsageError
-from groundglass.evaluation.overlap import METRICS, Convention, Counts, average, count
+from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average, count
 from groundglass.inference.predict import BATCH, predict_batch
 from groundglass.inference.segmentation import ModelCard
 from groundglass.io.atomic import make_folder, write_file
@@ -37,7 +37,6 @@ from groundglass.store import Store, open_store
 MODEL_FILE: Final = "model.safetensors"
 SCORES_FILE: Final = "scores.csv"
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
-CONVENTIONS: Final[tuple[Convention, ...]] = ("present", "empty-zero")
 
 
 def run_train(recipe_file: Path, output: Path, store_path: Path | None, fold: int | None, quiet: bool) -> None:

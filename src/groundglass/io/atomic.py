@@ -148,6 +148,23 @@ class OutputFolder:
         self._made = []
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder that outputs go to one by one, with its parents.
+
+    Raises:
+        UsageError: it is a file.
+        WriteError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(
+            f"{shown(folder.name)} is a file.", expected="a folder for outputs", remedy="Choose another name."
+        ) from None
+    except OSError as error:
+        raise write_error(error) from None
+
+
 def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all.
 

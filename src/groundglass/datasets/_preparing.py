@@ -1,0 +1,181 @@
+"""Cases into a store: calibrated, cropped, resized, with what is known of each slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass import __version__
+from groundglass.datasets._case import Case, Cases
+from groundglass.labels import Tissue
+from groundglass.preprocess.calibrate import Calibration, calibrate, histogram
+from groundglass.preprocess.lung import find_lungs
+from groundglass.preprocess.preparation import Preparation
+from groundglass.preprocess.slices import Box, frame, lung_boxes, prepare_image, prepare_labels
+from groundglass.provenance import Provenance, this_machine
+from groundglass.scan import Notice, Scan
+from groundglass.store import Collection, SliceInfo, StoreWriter
+from groundglass.store.index import slice_hash
+
+PUBLIC_KEY: Final = b"groundglass: published data"  # the same store has the same hashes for everybody
+_MM: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What preparing came to."""
+
+    slices: tuple[SliceInfo, ...]
+    notices: tuple[Notice, ...]
+    reused: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A slice in HU and where its lungs are."""
+
+    number: int
+    hu: NDArray[np.int16]
+    box: Box | None
+    calibration: Calibration | None
+
+
+def prepare_into(
+    path: Path,
+    dataset: str,
+    cases: Cases,
+    preparation: Preparation,
+    *,
+    key: bytes,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Prepared:
+    """Prepare a data set into a store; what an earlier run has finished is kept.
+
+    Args:
+        path: of the store.
+        dataset: its name, for the manifest.
+        cases: what a reader gave.
+        preparation: how to prepare.
+        key: of the hashes of what is not public.
+        progress: is called with the share done, from 0 to 1.
+
+    Raises:
+        GroundglassError: whatever reading, calibrating and writing refuse.
+    """
+    notices, reused = list(cases.notices), 0
+    with StoreWriter(path, dataset, preparation) as writer:
+        for number, case in enumerate(cases, start=1):
+            notices += case.notices
+            digest = f"{__version__}-{case.digest()}"  # another version may prepare otherwise
+            if writer.has(case.name, digest):
+                reused += 1
+            else:
+                made = _collection(case, digest, preparation, PUBLIC_KEY if cases.public else key)
+                if made is None:
+                    notices.append(Notice(f"{case.name} is left out: no lung was found in it."))
+                else:
+                    writer.add(made)
+            progress(number / len(cases))
+        slices = writer.finish(_provenance(dataset, preparation))
+    return Prepared(slices, tuple(notices), reused)
+
+
+def _provenance(dataset: str, preparation: Preparation) -> Provenance:
+    """Without what differs between a run and one that was taken up again: there is nothing of the kind."""
+    return Provenance(
+        version=__version__,
+        command="prepare",
+        settings={"dataset": dataset, "preparation": preparation.as_json()},
+        model="none",
+        recipe=None,
+        seed=None,
+        data={},
+        machine=this_machine(),
+    )
+
+
+def _collection(case: Case, digest: str, preparation: Preparation, key: bytes) -> Collection | None:
+    ready = _in_hounsfield(case, preparation)
+    if not ready:
+        return None
+    labels = [case.labels[part.number] if case.labels else None for part in ready]
+    frames = [frame((part.hu.shape[0], part.hu.shape[1]), part.box, preparation) for part in ready]
+    slices = [
+        _info(case, row, part, sets, where.box, key)
+        for row, (part, sets, where) in enumerate(zip(ready, labels, frames, strict=True))
+    ]
+    return Collection(
+        name=case.name,
+        digest=digest,
+        slices=tuple(slices),
+        images=[part.hu for part in ready],
+        labels=labels,
+        prepared=[
+            prepare_image(part.hu, where, preparation.window_hu) for part, where in zip(ready, frames, strict=True)
+        ],
+        prepared_labels=[
+            None if sets is None else prepare_labels(sets, where) for sets, where in zip(labels, frames, strict=True)
+        ],
+    )
+
+
+def _info(case: Case, row: int, part: _Ready, sets: NDArray[np.uint8] | None, box: Box, key: bytes) -> SliceInfo:
+    scan, name = case.images if isinstance(case.images, Scan) else None, case.slices[part.number]
+    return SliceInfo(
+        id=f"{case.name}/{name}",
+        case=case.name,
+        row=row,
+        group=case.groups[part.number],
+        source="picture" if scan is None else "scan",
+        position=case.positions[part.number],
+        height=part.hu.shape[0],
+        width=part.hu.shape[1],
+        spacing_mm=scan.spacing_mm if scan is not None and scan.source.spacing_known else None,
+        box=box,
+        sets=() if sets is None else tuple(int(value) for value in np.unique(sets)),
+        black_hu=part.calibration.black_hu if part.calibration else None,
+        white_hu=part.calibration.white_hu if part.calibration else None,
+        how=part.calibration.how if part.calibration else "hu",
+        hash=slice_hash(part.hu, sets, key),
+        tags=case.tags[part.number],
+    )
+
+
+def _in_hounsfield(case: Case, preparation: Preparation) -> list[_Ready]:
+    """The slices of a case that hold lung, or labels of any, with their crops."""
+    whole = preparation.crop == "none"
+    if isinstance(case.images, Scan):
+        hu = np.rint(np.clip(case.images.hu, -32768, 32767)).astype(np.int16)
+        boxes = (None,) * len(hu) if whole else lung_boxes(find_lungs(case.images).mask, preparation)
+        return [
+            _Ready(number, plane, box, None)
+            for number, (plane, box) in enumerate(zip(hu, boxes, strict=True))
+            if whole or box is not None or _shows_lung(case, number)
+        ]
+    calibrations = _calibrations(case, case.images)
+    ready = []
+    for number, (grey, calibration) in enumerate(zip(case.images, calibrations, strict=True)):
+        hu = calibration.to_hu(grey)
+        box = None if whole or case.cropped else lung_boxes(find_lungs(Scan(hu[None], _MM)).mask, preparation)[0]
+        ready.append(_Ready(number, hu, box, calibration))
+    return ready
+
+
+def _shows_lung(case: Case, number: int) -> bool:
+    """Whether the labels of a slice are sure of lung or lesion somewhere."""
+    sets = case.labels[number] if case.labels else None
+    return sets is not None and bool((sets & np.uint8(Tissue.BACKGROUND) == 0).any())
+
+
+def _calibrations(case: Case, pictures: Sequence[NDArray[np.uint8]]) -> list[Calibration]:
+    """The window of each picture: of all pictures of a volume together, or of each alone."""
+    if case.window_hu is not None:
+        return [Calibration(*case.window_hu, "stated")] * len(pictures)
+    if case.one_volume:
+        return [calibrate(histogram(pictures), case.fallback_hu)] * len(pictures)
+    return [calibrate(histogram([picture]), case.fallback_hu) for picture in pictures]

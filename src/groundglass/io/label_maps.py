@@ -1,0 +1,93 @@
+"""Label maps from files: codes, whatever the format."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.errors import LabelError, ReadError
+from groundglass.io.files import InputFile, in_memory, shown
+from groundglass.io.limits import MAX_PLANE
+from groundglass.io.quiet import quiet
+from groundglass.scan import canonical_axes
+
+
+def read_codes(file: InputFile) -> NDArray[np.uint8]:
+    """The codes of a label picture, uint8 (y, x): of a palette picture the indices, of a grey one the values.
+
+    Raises:
+        ReadError: damaged, or no PNG.
+        LabelError: a picture in colour or with 16 bits, whose values are no codes.
+    """
+    from PIL import Image
+
+    content = file.read()
+    try:
+        with quiet(), Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            small, mode = picture.width * picture.height <= MAX_PLANE, picture.mode
+            codes = np.array(picture) if small and mode in ("P", "L", "1") else None
+    except Exception:  # Pillow raises many types on garbage
+        raise ReadError(
+            f"The label picture {shown(file.name)} is truncated or damaged.",
+            expected="a whole PNG",
+            remedy="Copy or export it again.",
+        ) from None
+    if codes is None:
+        raise LabelError(
+            f"The label picture {shown(file.name)} has colours or 16 bits a pixel (mode {mode}).",
+            expected="a PNG of at most 8192 x 8192 pixels whose 8-bit grey or palette values are codes",
+            remedy="Save it as a palette or grey picture.",
+        )
+    return codes.astype(np.uint8)
+
+
+def read_label_map(path: Path) -> NDArray[np.int64]:
+    """The codes of a label map, ``[z, y, x]``: NIfTI and NRRD in canonical order, a PNG as one slice as it is.
+
+    Raises:
+        ReadError: damaged, or of another format.
+        LabelError: values that are no whole numbers, or not three dimensions.
+    """
+    if path.name.lower().endswith(".png"):
+        return read_codes(in_memory(path.name, path.read_bytes()))[None].astype(np.int64)
+    try:
+        with quiet():
+            values, affine = _nrrd(path) if path.name.lower().endswith(".nrrd") else _nifti(path)
+            axes, _ = canonical_axes(affine, values.shape)
+    except Exception:  # nibabel and pynrrd raise many types on garbage
+        raise ReadError(
+            f"The label map {shown(path.name)} is damaged or of another format.",
+            expected="three-dimensional NIfTI or NRRD, or PNG",
+            remedy="Export it again.",
+        ) from None
+    whole = np.rint(values)
+    if not np.array_equal(whole, values):
+        raise LabelError(
+            f"The label map {shown(path.name)} holds values that are no whole numbers.",
+            expected="codes",
+            remedy="Export the label map, not a probability or a resampled one.",
+        )
+    return np.ascontiguousarray(axes.to_canonical(whole)).astype(np.int64)
+
+
+def _nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    stored = np.asarray(image.dataobj)
+    return stored.reshape(stored.shape[:3]), np.asarray(image.affine, np.float64)
+
+
+def _nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    import nrrd
+
+    stored, header = nrrd.read(str(path))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(header.get("space directions", np.eye(3)), np.float64).T
+    if str(header.get("space", "left-posterior-superior")).lower() in ("left-posterior-superior", "lps"):
+        affine = np.diag([-1.0, -1, 1, 1]) @ affine
+    return stored, affine
