@@ -5,6 +5,7 @@ GroundglassError            exit code 1
 |-- ReadError               a file or folder that cannot be read as what it claims to be
 |-- ScanError               read, but no scan that can be worked on (other modality, tilted, no finite voxel)
 |-- LabelError              label sets, codes or label maps that break their rules
+|-- TrainingError           training that cannot go on
 `-- WriteError              an output that could not be written
 """
 
@@ -45,6 +46,10 @@ class ScanError(GroundglassError):
 
 class LabelError(GroundglassError):
     """Label sets, codes or label maps break their rules."""
+
+
+class TrainingError(GroundglassError):
+    """Training cannot go on."""
 
 
 class WriteError(GroundglassError):

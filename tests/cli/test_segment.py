@@ -121,12 +121,12 @@ def test_nrrd_on_demand(run, dicom, tmp_path):
     assert "Segment0_Name" in header
 
 
-def test_a_picture_needs_its_window_and_gets_a_picture(run, patient, tmp_path):
+def test_a_picture_gets_a_picture_by_a_stated_window_or_an_estimated_one(run, patient, tmp_path):
     grey = np.clip((patient.hu[24] + 1350) / 1500 * 255, 0, 255).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "slice.png")
     without = run("segment", tmp_path / "slice.png", "-o", tmp_path / "out")
-    assert without.code == 2
-    assert "--window" in without.error
+    assert without.code == 0
+    assert "estimated from its own histogram" in (tmp_path / "out" / "page.html").read_text()
     ended = run("segment", tmp_path / "slice.png", "-o", tmp_path / "out", "--window=-1350,150")
     assert ended.code == 0
     with Image.open(tmp_path / "out" / "labels.png") as labels:

@@ -23,6 +23,7 @@ from groundglass.inference.threshold import CARD, segment_by_threshold
 from groundglass.io import OutputFolder, read, write_label_names, write_labels
 from groundglass.io.writing import SUFFIX_OF_FORMAT, LabelFormat
 from groundglass.labels import Region
+from groundglass.preprocess.calibrate import calibrate, histogram
 from groundglass.provenance import Provenance, case_name, content_hash, this_machine
 from groundglass.report.measurements import as_json, slices_csv, zones_csv
 from groundglass.report.page import PageContent, render
@@ -217,15 +218,21 @@ def _in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) 
     if isinstance(found, Scan):
         return found
     if window is None:
-        raise UsageError(
-            "The picture is 8-bit grey, without Hounsfield units.",
-            expected="the HU of its black and white",
-            remedy="State its window, for instance --window=-1350,150 for a usual lung window.",
-        )
+        made = calibrate(histogram(found.grey))
+        window = made.black_hu, made.white_hu
+        where = {
+            "peaks": "its own histogram",
+            "prior": "its soft tissue and a usual window",
+            "stated": "a usual window",
+        }
+        told = f"estimated from {where[made.how]}, which errs by some 60 HU (--window states them)"
+    else:
+        told = "as stated"
     scan = found.with_window(*window)
     stated = Notice(
-        f"Hounsfield units are as stated: black is {window[0]:g} HU, white is {window[1]:g} HU. "
-        "Everything measured stands and falls with that. A pixel is taken to be 1 mm where the method has limits in mm."
+        f"The picture is 8-bit grey; its Hounsfield units are {told}: black is {window[0]:.0f} HU, white is "
+        f"{window[1]:.0f} HU. Everything measured stands and falls with that. A pixel is taken to be 1 mm where the "
+        "method has limits in mm."
     )
     return replace(scan, source=replace(scan.source, notices=(*scan.source.notices, stated)))
 

@@ -41,6 +41,11 @@ class Method(nn.Module, ABC):
     def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
         """Probabilities (B, K, H, W) of the output groups; in eval mode deterministic, alone or in any batch."""
 
+    @property
+    @abstractmethod
+    def predictor(self) -> nn.Module:
+        """The network that predicts: what the next stage of a recipe starts from."""
+
     def after_step(self) -> None:
         """Called after every completed step, for instance to move a teacher."""
         return

@@ -1,0 +1,1 @@
+"""Random changes of minibatches: what a slice might have looked like, with its labels."""

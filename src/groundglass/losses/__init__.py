@@ -1,0 +1,1 @@
+"""What a network's answer costs: one equation a function, on label sets."""

@@ -1,0 +1,53 @@
+"""Soft Dice of a region, pooled over the batch.
+
+Milletari et al., "V-Net", 3DV 2016 (arXiv 1606.04797), with |p| + |t| below the line instead of
+|p|^2 + |t|^2 (ours: its gradient does not fade where p is near 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+from groundglass.labels import UNKNOWN, Region
+from groundglass.losses.groups import answers
+
+
+def region_dice(
+    logits: Tensor, label_set: Tensor, outputs: Sequence[int], regions: Iterable[Region] = tuple(Region)
+) -> dict[Region, Tensor]:
+    """``1 - 2 sum(p_R t) / (sum(p_R) + sum(t))`` of each region, over the batch's known pixels.
+
+    p_R is the sum of the probabilities of the region's tissues. A pixel is in the region (t = 1) where its
+    set lies within it, outside (t = 0) where they are disjoint, else unknown and left out.
+
+    Args:
+        logits: (B, K, H, W), of any precision.
+        label_set: (B, H, W), uint8.
+        outputs: the tissue group of each channel.
+        regions: what is measured.
+
+    Returns:
+        Scalars, float32. A region is absent where the batch has no pixel of it, and where a channel lies
+        partly in it, so that these channels cannot answer.
+    """
+    probability = logits.float().softmax(dim=1)
+    losses = {}
+    for region in regions:
+        held = int(region.value)
+        inside = (label_set & (UNKNOWN & ~held)) == 0
+        if answers(outputs, region) and inside.any():
+            known = inside | ((label_set & held) == 0)
+            members = [channel for channel, group in enumerate(outputs) if group & held]
+            p = sum_of(probability, members) * known
+            losses[region] = 1 - 2 * (p * inside).sum() / (p.sum() + inside.sum())
+    return losses
+
+
+def sum_of(probability: Tensor, members: Sequence[int]) -> Tensor:
+    """The probability (B, H, W) of some channels of (B, K, H, W) together."""
+    total = probability[:, members[0]]
+    for channel in members[1:]:
+        total = total + probability[:, channel]
+    return total

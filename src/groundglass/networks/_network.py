@@ -1,0 +1,53 @@
+"""What every network is: a module that knows how often it halves its input."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import log2
+
+from torch import Tensor, nn
+
+from groundglass.errors import UsageError
+
+TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
+
+
+class Network(nn.Module, ABC):
+    """Base of all networks.
+
+    Attributes:
+        stride: height and width of an image have to be multiples of it.
+        in_channels: of the image, 1 for a slice of CT.
+        classes: number of output channels, K.
+    """
+
+    stride: int
+    in_channels: int
+    classes: int
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]; softmax is the caller's."""
+
+    def check(self, image: Tensor) -> Tensor:
+        """Return the image if its size divides by the stride.
+
+        Raises:
+            UsageError: it does not, or has another number of channels; the message says what would do.
+        """
+        if image.dim() != 4 or image.shape[1] != self.in_channels:
+            raise UsageError(
+                f"{type(self).__name__} got an image of shape {tuple(image.shape)}.",
+                expected=f"(batch, {self.in_channels}, height, width)",
+                remedy="Give one slice a sample.",
+            )
+        height, width = image.shape[-2:]
+        if height % self.stride or width % self.stride:
+            wanted = tuple(-(-side // self.stride) * self.stride for side in (height, width))
+            raise UsageError(
+                f"{type(self).__name__} halves its input {TIMES.get(round(log2(self.stride)), 'often')}; "
+                f"an image of ({height}, {width}) pixels does not divide by {self.stride}.",
+                expected=f"multiples of {self.stride}",
+                remedy=f"Pad it to {wanted}.",
+            )
+        return image

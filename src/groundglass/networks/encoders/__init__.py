@@ -1,0 +1,1 @@
+"""Encoders: what sees the image, at halving sizes; one family a file."""

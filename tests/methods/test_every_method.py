@@ -1,0 +1,180 @@
+"""What holds for every method of the folder."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.lookup import find, find_module, names
+from groundglass.methods._method import Method
+from groundglass.networks.unet import UNet
+
+PACKAGE = "groundglass.methods"
+OUTPUTS = (3, 4, 8)
+
+
+@pytest.fixture(params=names(PACKAGE))
+def method(request):
+    return make(request.param)
+
+
+def make(name):
+    torch.manual_seed(0)
+    return find(PACKAGE, name)(UNet(1, len(OUTPUTS), widths=(8, 16)), OUTPUTS, find_module(PACKAGE, name).Config())
+
+
+def again(method):
+    """Another one of its kind, with other weights."""
+    torch.manual_seed(1)
+    return type(method)(UNet(1, len(OUTPUTS), widths=(8, 16)), OUTPUTS, method.config)
+
+
+@pytest.fixture
+def batches():
+    """Two noisy images whose labels, a square and a bar each, the noise does not tell."""
+    generator = torch.Generator().manual_seed(3)
+    sets = torch.full((2, 16, 16), 3, dtype=torch.uint8)
+    sets[0, 2:8, 2:8], sets[0, 12:, :] = 4, 8
+    sets[1, 8:14, 5:15], sets[1, :, :3] = 4, 8
+    return (
+        Labelled(torch.rand((2, 1, 16, 16), generator=generator), sets),
+        Unlabelled(torch.rand((2, 1, 16, 16), generator=generator)),
+    )
+
+
+def train(method, batches, steps):
+    """The loop's contract: an optimiser for each updated submodule, moved by that update's losses alone."""
+    optimisers = {}
+    method.train()
+    for step in range(steps):
+        for update in method.updates(*batches, Progress(step, steps)):
+            weights = list(method.get_submodule(update.module).parameters())
+            optimiser = optimisers.setdefault(update.module, torch.optim.Adam(weights))
+            optimiser.param_groups[0]["lr"] = 0.01 * (1 - step / steps)  # an average of weights lags behind
+            optimiser.zero_grad()
+            sum(update.losses.values()).backward(inputs=weights)
+            optimiser.step()
+        method.after_step()
+    return optimisers
+
+
+def test_is_a_method_that_states_its_outputs(method):
+    assert isinstance(method, Method)
+    assert method.outputs == OUTPUTS
+
+
+def test_predicts_a_distribution(method, batches):
+    with torch.no_grad():
+        p = method.eval().predict(batches[0].image)
+    assert (p.shape, p.dtype) == ((2, 3, 16, 16), torch.float32)
+    assert p.min() >= 0
+    torch.testing.assert_close(p.sum(dim=1), torch.ones(2, 16, 16))
+
+
+def test_its_predictor_is_what_predicts(method, batches):
+    train(method, batches, 2)
+    image = batches[0].image
+    with torch.no_grad():
+        p = method.eval().predict(image)
+        torch.testing.assert_close(method.predictor(image).softmax(dim=1), p)
+
+
+def test_predicts_float32_under_autocast(method, batches):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        p = method.eval().predict(batches[0].image)
+    assert p.dtype == torch.float32
+    torch.testing.assert_close(p.sum(dim=1), torch.ones(2, 16, 16))
+
+
+def test_moves_every_trained_weight_and_no_other_by_its_optimisers(method, batches):
+    before = {name: weight.clone() for name, weight in method.named_parameters()}
+    updated = train(method, batches, 2)
+    trained = {f"{module}.{name}" for module in updated for name, _ in method.get_submodule(module).named_parameters()}
+    assert trained == {name for name, weight in method.named_parameters() if weight.requires_grad}
+    assert [name for name, weight in method.named_parameters() if torch.equal(weight, before[name])] == []
+
+
+def test_keeps_every_networks_batch_statistics_in_step(method, batches):
+    train(method, batches, 3)
+    norms = {name: module for name, module in method.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert norms
+    assert [name for name, norm in norms.items() if not norm.running_mean.any() or norm.num_batches_tracked == 0] == []
+
+
+def test_learns_two_images_by_heart(method, batches):
+    labelled, _ = batches
+    train(method, batches, 250)
+    with torch.no_grad():
+        p = method.eval().predict(labelled.image)
+    answer = torch.tensor(OUTPUTS, dtype=torch.uint8)[p.argmax(dim=1)]
+    assert (answer == labelled.label_set).float().mean() > 0.97
+
+
+def test_losses_are_finite_scalars(method, batches):
+    for update in method.train().updates(*batches, Progress(0, 10)):
+        assert update.losses
+        assert all(loss.shape == () and loss.isfinite() for loss in update.losses.values())
+
+
+def test_learns_from_slices_of_which_nothing_is_known_without_breaking(method, batches):
+    labelled, unlabelled = batches
+    unknown = Labelled(labelled.image, torch.full_like(labelled.label_set, 15))
+    train(method, (unknown, unlabelled), 2)
+    assert all(weight.isfinite().all() for weight in method.parameters())
+
+
+def test_survives_a_save(method, batches, tmp_path):
+    train(method, batches, 3)
+    save_file(method.state_dict(), tmp_path / "weights.safetensors")
+    read = again(method)
+    read.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    with torch.no_grad():
+        assert torch.equal(read.eval().predict(batches[0].image), method.eval().predict(batches[0].image))
+
+
+def test_a_resumed_training_ends_at_the_same_weights(method, batches):
+    """Each step depends on the state and the step's number alone (plain descent: its optimiser has no state)."""
+
+    def steps(method, first, last):
+        method.train()
+        for step in range(first, last):
+            for update in method.updates(*batches, Progress(step, 6)):
+                weights = list(method.get_submodule(update.module).parameters())
+                slopes = torch.autograd.grad(sum(update.losses.values()), weights)
+                with torch.no_grad():
+                    for weight, slope in zip(weights, slopes, strict=True):
+                        weight -= 0.01 * slope
+            method.after_step()
+        return method
+
+    state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    steps(method, 0, 6)
+    resumed = again(method)
+    resumed.load_state_dict(state)
+    saved = steps(resumed, 0, 3).state_dict()
+    resumed = again(method)
+    resumed.load_state_dict(saved)
+    steps(resumed, 3, 6)
+    assert all(
+        torch.equal(a, b) for a, b in zip(method.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+
+
+def test_in_eval_mode_a_slice_alone_gets_the_answer_it_gets_in_a_batch(method, batches):
+    train(method, batches, 3)
+    image = torch.cat([batches[0].image, batches[1].image])
+    method.eval()
+    with torch.no_grad():
+        together = method.predict(image)
+        assert torch.equal(method.predict(image), together)
+        alone = torch.cat([method.predict(one) for one in image.split(1)])
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-6)
+
+
+def test_predicting_changes_no_state(method, batches):
+    train(method, batches, 2)
+    before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    with torch.no_grad():
+        method.eval().predict(batches[0].image)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in method.state_dict().items())
