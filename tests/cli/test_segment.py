@@ -13,6 +13,7 @@ from PIL import Image
 from groundglass.io import read
 from groundglass.labels import NAME_OF_CODE
 from tests.cli.conftest import FILES, label_map
+from tests.io.made import write_nrrd
 from tests.thorax import AFFINE
 
 
@@ -55,7 +56,7 @@ def nrrd_file(dicom, folder):
     path = folder / "scan.nrrd"
     lps = np.diag([-1, -1, 1, 1]) @ scan.affine
     header = {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
-    nrrd.write(str(path), scan.hu.T, header)
+    write_nrrd(path, scan.hu.T, header)
     return path
 
 
