@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundglass.io import read
+from groundglass.io import read, write_series
 from groundglass.labels import NAME_OF_CODE
+from groundglass.scan import Scan
 from tests.cli.conftest import FILES, label_map
+from tests.io.made import write_nrrd
 from tests.thorax import AFFINE
 
 
@@ -55,7 +57,7 @@ def nrrd_file(dicom, folder):
     path = folder / "scan.nrrd"
     lps = np.diag([-1, -1, 1, 1]) @ scan.affine
     header = {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
-    nrrd.write(str(path), scan.hu.T, header)
+    write_nrrd(path, scan.hu.T, header)
     return path
 
 
@@ -83,10 +85,13 @@ def test_the_numbers_in_csv_json_and_on_the_line_are_those_of_the_label_map(run,
     assert float(rows["left", "all", "consolidation"]["volume_ml"]) > 5
     record = json.loads((tmp_path / "out" / "measurements.json").read_text())
     assert record["zones"][0]["regions"]["ground_glass"]["volume_ml"] == pytest.approx(haze)
+    assert record["zones"][0]["first_slice"] == np.flatnonzero(codes.any(axis=(1, 2)))[0] + 1
     infection = (codes >= 2).sum() * voxel_ml
     assert f"infection {infection:.1f} mL" in out
     with (tmp_path / "out" / "slices.csv").open(newline="") as stream:
-        scores = [float(row["infection_score"]) for row in csv.DictReader(stream)]
+        slices = list(csv.DictReader(stream))
+    assert [int(row["slice"]) for row in slices] == list(range(1, len(codes) + 1))
+    scores = [float(row["infection_score"]) for row in slices]
     assert [score > 0 for score in scores] == [(plane >= 2).any() for plane in codes]
 
 
@@ -148,6 +153,33 @@ def test_several_scans_get_a_folder_each_and_one_bad_one_stops_no_other(run, dic
     folders = list((tmp_path / "out").iterdir())
     assert len(folders) == 2
     assert all({path.name for path in folder.iterdir()} == FILES for folder in folders)
+
+
+def test_several_series_are_listed_and_one_is_chosen(run, patient, dicom, tmp_path):
+    both = tmp_path / "both"
+    shutil.copytree(dicom, both / "one")
+    write_series(
+        Scan(patient.hu[:30], patient.affine),
+        both / "two",
+        extra={"SeriesNumber": 9, "SeriesDescription": "LUNG 4.0", "ConvolutionKernel": "B60f"},
+    )
+    ended = run("segment", both, "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "There are 2 series" in ended.error
+    assert "LUNG 4.0, kernel B60f, 4 mm, 30 slices" in ended.err
+    assert "--series" in ended.err
+    assert not (tmp_path / "out").exists()
+    assert run("segment", both, "-o", tmp_path / "out", "--series", "2").code == 0
+    assert len(label_map(tmp_path / "out")) == 30
+
+
+def test_a_missing_slice_is_mended_and_told_on_the_page(run, dicom, tmp_path):
+    gap = tmp_path / "gap"
+    shutil.copytree(dicom, gap)
+    sorted(gap.iterdir())[20].unlink()
+    assert run("segment", gap, "-o", tmp_path / "out").code == 0
+    assert len(label_map(tmp_path / "out")) == len(list(dicom.iterdir()))
+    assert "1 of 48 slices are missing (number 21 from the lowest)" in (tmp_path / "out" / "page.html").read_text()
 
 
 def test_a_scan_given_twice_is_told(run, dicom, tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nrrd
 import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
@@ -57,3 +59,10 @@ def fresh_uid() -> str:
 
 def texts(read: Any) -> str:
     return "\n".join(notice.text for notice in read.source.notices)
+
+
+def write_nrrd(path: Path, values: Any, header: Mapping[str, Any] | None = None) -> None:
+    """pynrrd's writer, which on Python 3.12 and later warns of its own use of the clock."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        nrrd.write(str(path), values, dict(header or {}))

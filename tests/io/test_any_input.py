@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import made
 import nibabel
 import numpy as np
 import pydicom
@@ -18,6 +17,7 @@ import pytest
 from groundglass.errors import GroundglassError
 from groundglass.io import read, write_labels
 from groundglass.scan import GreyImage, Scan
+from tests.io import made
 
 
 def outcome(path: Path) -> Scan | GreyImage | str:

@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-import made
 import numpy as np
 import pytest
 
 from groundglass.errors import UsageError, WriteError
 from groundglass.io import OutputFolder, write_labels
 from groundglass.io.atomic import PARTIAL, write_file
+from tests.io import made
 
 
 def everything(folder: Path) -> list[str]:

@@ -7,7 +7,6 @@ import re
 import zipfile
 from pathlib import Path
 
-import made
 import numpy as np
 import pydicom
 import pytest
@@ -16,6 +15,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from groundglass.errors import GroundglassError, ReadError, ScanError, UsageError
 from groundglass.io import read
 from groundglass.scan import Scan
+from tests.io import made
 
 
 def same(found: object, wanted: Scan) -> None:

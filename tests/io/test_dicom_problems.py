@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import made
 import numpy as np
 import pytest
 
 from groundglass.errors import ReadError, ScanError, UsageError
 from groundglass.io import read
+from tests.io import made
 
 
 def test_a_missing_slice_is_interpolated_and_said(tmp_path: Path) -> None:

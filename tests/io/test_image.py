@@ -6,7 +6,6 @@ import struct
 import zlib
 from pathlib import Path
 
-import made
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from groundglass.errors import ReadError, ScanError, UsageError
 from groundglass.io import read, write_labels
 from groundglass.scan import GreyImage
+from tests.io import made
 
 GREY = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
 

@@ -8,7 +8,6 @@ import struct
 import tracemalloc
 from pathlib import Path
 
-import made
 import nibabel
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from groundglass.errors import GroundglassError, LabelError, ReadError, ScanError, UsageError
 from groundglass.io import read, write_label_names, write_labels
+from tests.io import made
 
 ORDERS = [
     "".join(letters) for axes in itertools.permutations(("LR", "PA", "SI")) for letters in itertools.product(*axes)

@@ -6,13 +6,13 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import made
 import nrrd
 import numpy as np
 import pytest
 
 from groundglass.errors import GroundglassError, ReadError, ScanError
 from groundglass.io import read, write_labels
+from tests.io import made
 
 
 def saved(path: Path, array: np.ndarray | None = None, **fields: Any) -> Path:
@@ -20,7 +20,7 @@ def saved(path: Path, array: np.ndarray | None = None, **fields: Any) -> Path:
     in_lps = np.diag([-1, -1, 1, 1.0]) @ scan.affine
     header = {"space": "left-posterior-superior", "space directions": in_lps[:3, :3].T, "space origin": in_lps[:3, 3]}
     header = {key: value for key, value in {**header, **fields}.items() if value is not None}
-    nrrd.write(str(path), scan.hu.transpose(2, 1, 0) if array is None else array, header)
+    made.write_nrrd(path, scan.hu.transpose(2, 1, 0) if array is None else array, header)
     return path
 
 
@@ -118,7 +118,7 @@ def test_headers_that_lie(tmp_path: Path, old: bytes, new: bytes) -> None:
 
 @pytest.mark.parametrize("shape", [(10, 12), (10, 12, 8, 2)])
 def test_other_dimensions_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    nrrd.write(str(tmp_path / "a.nrrd"), np.zeros(shape, np.int16))
+    made.write_nrrd(tmp_path / "a.nrrd", np.zeros(shape, np.int16))
     with pytest.raises(ScanError, match="dimensions"):
         read(tmp_path / "a.nrrd")
 

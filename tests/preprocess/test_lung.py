@@ -62,7 +62,8 @@ def test_gas_under_the_diaphragm_is_no_lung():
 def test_the_couch_and_the_air_around_the_body_are_neither_lung_nor_body():
     _, y, x = grid()
     couch = (y > 114) & (y < 120) & (abs(x) < 140)
-    field = find_lungs(draw(couch=(couch, 0)))
+    contact = (y > 100) & (y < 116) & (abs(x) < 5)
+    field = find_lungs(draw(couch=(couch, 0), contact=(contact, 0)))
     assert not field.body[couch].any()
     assert not field.mask[couch].any()
     assert not field.body[:, 0, 0].any()
@@ -76,6 +77,13 @@ def test_vessels_and_lesions_inside_a_lung_belong_to_it():
     field = find_lungs(draw(vessel=(vessel, 50), lesion=(lesion, 30)))
     assert field.mask[vessel].all()
     assert field.mask[lesion].all()
+
+
+def test_a_vessel_that_leaves_the_lung_is_closed_over():
+    z, y, x = grid()
+    vessel = (abs(z) < 5) & (abs(y) < 5) & (x > -40) & (x < -10)  # open towards the mediastinum
+    inside = vessel & lungs()[0] & (x < -20)
+    assert find_lungs(draw(vessel=(vessel, 40))).mask[inside].all()
 
 
 def test_closing_one_lung_does_not_swallow_what_lies_between_the_two():
