@@ -42,7 +42,7 @@ def test_scores_and_conventions_by_hand(run, folders, tmp_path):
 
 
 def test_a_truth_without_lung_says_nothing_of_the_lung(run, folders, tmp_path):
-    codes = "0=background|lung,2=ground_glass,3=consolidation"
+    codes = "0=background|lung,2=ground-glass,3=consolidation"
     assert run("evaluate", *folders, "-o", tmp_path / "out", "--truth-codes", codes).code == 0
     assert set(json.loads((tmp_path / "out" / "summary.json").read_text())) == {
         "infection",

@@ -58,7 +58,7 @@ def _table(text: str) -> Table:
         try:
             tissue = Tissue(0)
             for name in names.split("|"):
-                tissue |= Tissue[name.strip().upper()]
+                tissue |= Tissue[name.strip().upper().replace("-", "_")]
             table[int(code)] = tissue
         except (KeyError, ValueError):
             raise UsageError(

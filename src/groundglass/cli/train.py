@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -45,6 +46,7 @@ def run_train(recipe_file: Path, output: Path, store_path: Path | None, fold: in
     Raises:
         GroundglassError: the recipe, the store or the state in the folder is not what it should be.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of the precision at every start
     recipe = _with_fold(load(recipe_file), fold)
     store = open_store(store_path or Path(recipe.data.store))
     train, test, unlabelled = _parts(recipe, store)

@@ -42,13 +42,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.datasets._case import Asked, Case, Cases
-from groundglass.datasets._label_volume import read_label_volume
 from groundglass.errors import LabelError, ReadError, ScanError, UsageError
 from groundglass.io import InputFile, list_files
 from groundglass.io import read as read_scan
 from groundglass.io.files import hidden, shown
 from groundglass.io.image import natural, read_images
-from groundglass.io.label_maps import read_codes
+from groundglass.io.label_maps import read_codes, read_label_volume
 from groundglass.io.reading import kind_of
 from groundglass.labels import NOT_LESION, UNKNOWN, Region, Tissue, sets_from_codes
 from groundglass.preprocess.orient import Orientation, check_orientation, orient
@@ -66,6 +65,7 @@ TISSUES: Final[Mapping[str, Tissue]] = {
     "infection": Tissue(Region.INFECTION.value),
     "unknown": UNKNOWN,
 }
+SAME_PLACE_MM: Final = 0.1  # between a voxel of a scan and of its labels
 _SUFFIXES: Final = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".png", ".jpg", ".jpeg")
 
 
@@ -252,7 +252,7 @@ def _case(path: Path, labels: Path | None, settings: Settings, key: bytes, patie
             expected="a scan, or pictures only",
             remedy="Move the other files away.",
         )
-    sets = None if labels is None else sets_from_codes(read_label_volume(labels, scan), settings.codes)
+    sets = None if labels is None else sets_from_codes(_codes_on(scan, labels), settings.codes)
     return Case(
         name=case_name(content_hash(scan, key)),
         images=scan,
@@ -288,3 +288,23 @@ def _pictures(files: list[InputFile], labels: Path | None, settings: Settings, k
 
 def _sets(file: InputFile | None, settings: Settings) -> NDArray[np.uint8] | None:
     return None if file is None else orient(sets_from_codes(read_codes(file), settings.codes), settings.orientation)
+
+
+def _codes_on(scan: Scan, labels: Path) -> NDArray[np.int64]:
+    """The codes of a label volume, ``[z, y, x]``, that lies where the scan does."""
+    codes, affine = read_label_volume(labels)
+    if codes.shape != scan.hu.shape:
+        raise LabelError(
+            f"The labels {shown(labels.name)} have {' x '.join(map(str, reversed(codes.shape)))} voxels.",
+            expected=f"the scan's {' x '.join(map(str, reversed(scan.hu.shape)))}",
+            remedy="Resample them to the grid of the scan.",
+        )
+    z, y, x = (length - 1 for length in codes.shape)
+    corners = np.array([[i, j, k, 1.0] for i in (0, x) for j in (0, y) for k in (0, z)]).T
+    if np.abs((affine - scan.affine) @ corners).max() > SAME_PLACE_MM:
+        raise LabelError(
+            f"The labels {shown(labels.name)} lie elsewhere in space than their scan.",
+            expected="the same orientation, spacing and origin",
+            remedy="Resample them to the grid of the scan.",
+        )
+    return codes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from groundglass.errors import LabelError, ReadError
 from groundglass.io.files import InputFile, in_memory, shown
 from groundglass.io.limits import MAX_PLANE
+from groundglass.io.nrrd import affine_of
 from groundglass.io.quiet import quiet
 from groundglass.scan import canonical_axes
 
@@ -50,28 +51,39 @@ def read_label_map(path: Path) -> NDArray[np.int64]:
 
     Raises:
         ReadError: damaged, or of another format.
-        LabelError: values that are no whole numbers, or not three dimensions.
+        LabelError: values that are no codes.
     """
     if path.name.lower().endswith(".png"):
         return read_codes(in_memory(path.name, path.read_bytes()))[None].astype(np.int64)
+    return read_label_volume(path)[0]
+
+
+def read_label_volume(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The codes of a NIfTI or NRRD in canonical order, ``[z, y, x]``, and the affine from voxel (x, y, z) to mm, RAS+.
+
+    Raises:
+        ReadError: damaged, or of another format.
+        LabelError: values that are no whole numbers.
+    """
     try:
         with quiet():
-            values, affine = _nrrd(path) if path.name.lower().endswith(".nrrd") else _nifti(path)
-            axes, _ = canonical_axes(affine, values.shape)
+            stored, affine = _nrrd(path) if path.name.lower().endswith(".nrrd") else _nifti(path)
+            axes, canonical = canonical_axes(affine, stored.shape)
+            codes = axes.to_canonical(stored)
+            whole = np.rint(codes)
     except Exception:  # nibabel and pynrrd raise many types on garbage
         raise ReadError(
-            f"The label map {shown(path.name)} is damaged or of another format.",
-            expected="three-dimensional NIfTI or NRRD, or PNG",
-            remedy="Export it again.",
+            f"The labels {shown(path.name)} are damaged or of another format.",
+            expected="three-dimensional NIfTI or NRRD",
+            remedy="Export them again as NIfTI.",
         ) from None
-    whole = np.rint(values)
-    if not np.array_equal(whole, values):
+    if not np.array_equal(whole, codes):
         raise LabelError(
-            f"The label map {shown(path.name)} holds values that are no whole numbers.",
+            f"The labels {shown(path.name)} hold values that are no whole numbers.",
             expected="codes",
             remedy="Export the label map, not a probability or a resampled one.",
         )
-    return np.ascontiguousarray(axes.to_canonical(whole)).astype(np.int64)
+    return np.ascontiguousarray(whole).astype(np.int64), canonical
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -79,6 +91,7 @@ def _nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
     image: Any = nibabel.load(path)
     stored = np.asarray(image.dataobj)
+    # raises where there is more than one volume
     return stored.reshape(stored.shape[:3]), np.asarray(image.affine, np.float64)
 
 
@@ -86,8 +99,4 @@ def _nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     import nrrd
 
     stored, header = nrrd.read(str(path))
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(header.get("space directions", np.eye(3)), np.float64).T
-    if str(header.get("space", "left-posterior-superior")).lower() in ("left-posterior-superior", "lps"):
-        affine = np.diag([-1.0, -1, 1, 1]) @ affine
-    return stored, affine
+    return stored, affine_of(header)[0]

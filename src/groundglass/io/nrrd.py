@@ -63,7 +63,7 @@ def read_nrrd(file: InputFile, neighbour: Any = None) -> Scan:
     shape = tuple(int(length) for length in header["sizes"])
     axes = check_three_axes(shape)
     count = check_voxels(axes)
-    affine, notices = _affine(header)
+    affine, notices = affine_of(header)
     if "data file" in header or "datafile" in header:
         data = _detached(header, neighbour)
     stored = _decode(data, header, count)
@@ -139,8 +139,13 @@ def _numbers(data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
         raise damaged_header("NRRD") from None
 
 
-def _affine(header: Mapping[str, Any]) -> tuple[NDArray[np.float64], tuple[Notice, ...]]:
-    """(4, 4) from (i, j, k) to millimetres, and what was assumed."""
+def affine_of(header: Mapping[str, Any]) -> tuple[NDArray[np.float64], tuple[Notice, ...]]:
+    """(4, 4) from (i, j, k) to millimetres, RAS+, and what was assumed.
+
+    Raises:
+        ReadError: a header that is damaged.
+        ScanError: a space or unit that patients do not lie in.
+    """
     space = str(header.get("space", "")).lower()
     try:
         directions = header.get("space directions")
