@@ -4,6 +4,7 @@ import os
 
 # before numpy is imported: with many threads on few cores the small matrix products of tests take three times as long
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's
 
 from pathlib import Path
 

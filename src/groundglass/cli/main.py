@@ -28,6 +28,13 @@ app = typer.Typer(
 )
 
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Key = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="FILE", help="Key of the hash that cases are called by; by default one of your own."),
+]
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         typer.echo(f"groundglass {__version__}")
@@ -72,11 +79,8 @@ def _segment(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What to call the case, instead of a keyed hash."),
     ] = None,
-    key: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Key of the hash that cases are called by; by default one of your own."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    key: Key = None,
+    quiet: Quiet = False,
 ) -> None:
     """Segment scans: a label map on the input's own grid, measurements (CSV, JSON), an HTML page."""
     with _ending():
@@ -100,11 +104,8 @@ def _prepare(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What turns pictures of your own until the front is up, such as transpose."),
     ] = None,
-    key: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Key of the hash that cases are called by; by default one of your own."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    key: Key = None,
+    quiet: Quiet = False,
 ) -> None:
     """Prepare a data set for training; a run that was stopped goes on where it was."""
     with _ending():
@@ -145,7 +146,7 @@ def _train(
         Optional[int],  # noqa: UP045
         typer.Option(min=0, help="Hold out this fold (of 5, or of as many as the recipe says) and score on it."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a recipe to a checkpoint; a run that was stopped goes on where it was."""
     with _ending():
@@ -163,7 +164,7 @@ def _demo(
         "demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of the phantom.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Needs no data: a phantom written as DICOM, segmented, beside its truth on a page."""
     with _ending():
