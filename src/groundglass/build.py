@@ -46,15 +46,18 @@ def make_network(recipe: NetworkRecipe, classes: int, *, pretrained: bool = True
     return network
 
 
-def make_method(name: str, network: Network, outputs: Sequence[int], settings: Mapping[str, Any]) -> Method:
-    """The method of a stage.
+def make_method(
+    name: str, network: Network, outputs: Sequence[int], settings: Mapping[str, Any], seed: int = 0
+) -> Method:
+    """The method of a stage; one with randomness of its own takes the recipe's seed unless its settings say another.
 
     Raises:
         UsageError: there is none of that name, or a setting that it has not.
     """
     module = lookup.find_module("groundglass.methods", name)
     kind = lookup.find("groundglass.methods", name)
-    config = _filled(module.Config, settings, f"method {name!r}")
+    seeded = {"seed": seed} if any(field.name == "seed" for field in dataclasses.fields(module.Config)) else {}
+    config = _filled(module.Config, {**seeded, **settings}, f"method {name!r}")
     method = kind(network, outputs, config)
     if not isinstance(method, Method):
         raise UsageError(f"{name!r} is no method.", expected="one of methods/", remedy="Choose another.")

@@ -34,8 +34,9 @@ class Phases:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.end()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.end()
         self._progress.stop()
 
     def begin(self, name: str) -> None:

@@ -21,7 +21,7 @@ from groundglass.evaluation.overlap import dice
 from groundglass.inference.segmentation import Segmentation
 from groundglass.inference.threshold import CARD, segment_by_threshold
 from groundglass.io import OutputFolder, read, write_label_names, write_labels
-from groundglass.io.writing import SUFFIX_OF_FORMAT, LabelFormat
+from groundglass.io.writing import LABEL_NAMES_FILE, SUFFIX_OF_FORMAT, LabelFormat
 from groundglass.labels import Region
 from groundglass.preprocess.calibrate import calibrate, histogram
 from groundglass.provenance import Provenance, case_name, content_hash, this_machine
@@ -138,7 +138,7 @@ def segment_one(
             phases.begin("label map")
             name, label_format = _label_file(scan, options.label_format)
             write_labels(results.path(name), segmentation.codes, scan, label_format)
-            write_label_names(results.path("labels.json"))
+            write_label_names(results.path(LABEL_NAMES_FILE))
             provenance = _provenance(options, segmentation.model.name, window, digest)
             phases.begin("page")
             content = PageContent(

@@ -119,7 +119,7 @@ def _method(recipe: Recipe, number: int, outputs: Sequence[int], before: Method 
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     elif before is not None:
         network.load_state_dict(before.predictor.state_dict())
-    return make_method(stage.method, network, outputs, stage.settings)
+    return make_method(stage.method, network, outputs, stage.settings, recipe.seed)
 
 
 def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, labelled: int, unlabelled: int) -> None:
