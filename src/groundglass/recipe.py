@@ -27,12 +27,15 @@ class Data(_Table):
         store: folder of the prepared store; ``--store`` says it otherwise.
         folds: number of folds by group, or None: all labelled slices are trained on.
         fold: which of them is held out, from 0.
+        labels: how many labelled slices keep their labels, drawn by the recipe's seed; the others count as unlabelled.
+            None: all.
         unlabelled: whether the unlabelled slices are used.
     """
 
     store: str
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Annotated[int, Field(ge=0)] | None = None
+    labels: Positive | None = None
     unlabelled: bool = True
 
 

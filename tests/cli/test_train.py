@@ -8,6 +8,9 @@ import torch
 
 from groundglass.build import load_model
 from groundglass.engine import checkpoint
+from groundglass.recipe import load
+from groundglass.runs import roles
+from groundglass.store import open_store
 from tests.cli.conftest import FILES, label_map
 from tests.toy_store import make_store
 
@@ -63,6 +66,23 @@ def test_a_held_out_fold_is_scored_and_learnt(run, store, tmp_path):
     assert len(dice) == 2
     assert np.mean(dice) > 0.5
     assert "Infection: Dice" in ended.out
+
+
+def test_fewer_labels_are_a_draw_by_the_seed_and_the_others_count_as_unlabelled(run, store, tmp_path):
+    few = RECIPE.replace("steps = 60", "steps = 1").replace('store = "absent"', 'store = "absent"\nlabels = 3')
+    drawn = [
+        roles(load(recipe(tmp_path, few.replace("seed = 1", f"seed = {seed}"))), open_store(store))
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(drawn[0].train) == 3
+    assert sorted((*drawn[0].train, *drawn[0].unlabelled)) == list(range(16))
+    assert set(roles(load(recipe(tmp_path, few.replace("= 3", "= 2"))), open_store(store)).train) < set(drawn[0].train)
+    assert run("train", recipe(tmp_path, few), "-o", tmp_path / "run", "--store", store).code == 0
+    assert "3 labelled and 13 unlabelled slices" in load_model(tmp_path / "run" / "model.safetensors").card.trained_on
+    ended = run("train", recipe(tmp_path, few.replace("= 3", "= 30")), "-o", tmp_path / "two", "--store", store)
+    assert ended.code == 2
+    assert "30 labelled slices are asked for, 10 can be trained on" in ended.error
 
 
 def test_two_stages_hand_the_network_on(run, store, tmp_path):

@@ -63,7 +63,7 @@ def fit(
     *,
     identity: str,
     fabric: Fabric | None = None,
-    on_step: Callable[[Report], None] = lambda report: None,  # noqa: ARG005
+    on_step: Callable[[Report], object] = lambda report: None,  # noqa: ARG005
 ) -> dict[str, Tensor]:
     """Train a method for its steps, from where an earlier run in this folder stopped.
 
