@@ -18,8 +18,24 @@ def cube(low, high, shape=(8, 8, 8)):
     return mask
 
 
-def test_a_lesion_that_touches_the_field_by_a_corner_is_kept_whole():
-    assert (keep_lesions(cube(4, 8), field_with(cube(0, 4))) == cube(4, 8)).all()
+def test_a_lesion_with_a_face_at_the_field_is_kept_whole():
+    lesion = np.zeros((8, 8, 8), bool)
+    lesion[4:8, :4, :4] = True
+    assert (keep_lesions(lesion, field_with(cube(0, 4))) == lesion).all()
+
+
+def test_a_lesion_that_touches_the_field_at_a_corner_only_is_dropped():
+    # 37 voxels of its 64 have a face to what is no lesion (the scan ends at the others), and 1 of them touches: 2.7 %
+    assert not keep_lesions(cube(4, 8), field_with(cube(0, 4))).any()
+
+
+@pytest.mark.parametrize(("length", "kept"), [(10, True), (11, False)])
+def test_a_tenth_of_the_surface_has_to_touch(length, kept):
+    lesion = np.zeros((3, 3, 20), bool)
+    lesion[1, 1, 2 : 2 + length] = True  # a rod: all of it is surface, and its first voxel touches
+    lung = np.zeros_like(lesion)
+    lung[1, 1, 1] = True
+    assert keep_lesions(lesion, field_with(lung)).any() == kept
 
 
 def test_a_lesion_apart_from_the_field_is_dropped():
