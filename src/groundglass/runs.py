@@ -18,11 +18,11 @@ from groundglass.engine.fit import Report, fit
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, count
-from groundglass.inference.predict import BATCH, predict_batch
+from groundglass.inference.predict import BATCH, channels_of, predict_batch
 from groundglass.inference.segmentation import ModelCard
 from groundglass.io.atomic import make_folder
 from groundglass.labels import Region, inside, outside
-from groundglass.losses.groups import regions_of, tissue_groups
+from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
 from groundglass.preprocess.slices import restore
 from groundglass.provenance import Provenance, this_machine
@@ -146,8 +146,7 @@ def score(method: Method, store: Store, numbers: Sequence[int]) -> dict[tuple[st
             if truth is None:
                 continue
             whole = restore(probability, store.frame(number))
-            for region in regions_of(method.outputs):
-                channels = [place for place, group in enumerate(method.outputs) if not group & ~region.value]
+            for region, channels in channels_of(method.outputs).items():
                 true = inside(truth, region)
                 known = true | outside(truth, region)
                 counts[store.slices[number].id, region] = count(whole[channels].sum(axis=0) > 0.5, true, known)

@@ -126,6 +126,35 @@ def test_nrrd_on_demand(run, dicom, tmp_path):
     assert "Segment0_Name" in header
 
 
+def test_a_turned_picture_gets_a_label_map_that_lies_as_it_does(run, patient, tmp_path):
+    grey = np.clip((patient.hu[len(patient.hu) // 2] + 1350.0) / 1500 * 255, 0, 255).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "straight.png")
+    Image.fromarray(np.ascontiguousarray(grey.T)).save(tmp_path / "turned.png")
+    for name, more in (("straight", ()), ("turned", ("--orientation", "transpose"))):
+        ended = run("segment", tmp_path / f"{name}.png", "-o", tmp_path / name, "--window=-1350,150", *more)
+        assert ended.code == 0, ended.err
+    with Image.open(tmp_path / "straight" / "labels.png") as straight:
+        with Image.open(tmp_path / "turned" / "labels.png") as turned:
+            np.testing.assert_array_equal(np.array(turned), np.array(straight).T)
+        assert {0, 1, 2} <= set(np.unique(straight))
+    assert json.loads((tmp_path / "turned" / "provenance.json").read_text())["settings"]["orientation"] == "transpose"
+
+
+@pytest.mark.parametrize("words", [("--cropped",), ("--orientation", "transpose")])
+def test_what_is_said_of_pictures_is_refused_for_scans(run, dicom, tmp_path, words):
+    ended = run("segment", dicom, "-o", tmp_path / "out", *words)
+    assert ended.code == 2
+    assert "for pictures only" in ended.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_without_lung_has_no_share_of_it(run, tmp_path):
+    Image.fromarray(np.full((64, 64), 230, np.uint8)).save(tmp_path / "solid.png")
+    ended = run("segment", tmp_path / "solid.png", "-o", tmp_path / "out", "--window=-1350,150", "--cropped")
+    assert ended.code == 0, ended.err
+    assert "no lung found" in ended.out
+
+
 def test_a_picture_gets_a_picture_by_a_stated_window_or_an_estimated_one(run, patient, tmp_path):
     grey = np.clip((patient.hu[24] + 1350) / 1500 * 255, 0, 255).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "slice.png")

@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -121,6 +122,28 @@ def test_a_model_segments_a_scan(run, store, dicom, tmp_path):
     assert str(tmp_path) not in page
     provenance = (tmp_path / "out" / "provenance.json").read_text()
     assert str(tmp_path) not in provenance
+
+
+def test_probabilities_on_demand_lie_where_the_scan_does(run, store, dicom, tmp_path):
+    assert run("train", recipe(tmp_path), "-o", tmp_path / "run", "--store", store).code == 0
+    model = tmp_path / "run" / "model.safetensors"
+    names = {f"probability_{region}" for region in ("infection", "ground_glass", "consolidation")}
+    for label_format, suffix in (("nifti", ".nii.gz"), ("nrrd", ".nrrd"), ("png", "")):
+        out = tmp_path / label_format
+        ended = run("segment", dicom, "-o", out, "--model", model, "--probabilities", "--format", label_format)
+        assert ended.code == 0, ended.err
+        assert {path.name for path in out.glob("probability*")} == {name + suffix for name in names}
+    image = nibabel.load(tmp_path / "nifti" / "probability_infection.nii.gz")
+    labels = nibabel.load(tmp_path / "nifti" / "labels.nii.gz")
+    np.testing.assert_array_equal(image.affine, labels.affine)
+    values = np.asarray(image.dataobj)
+    assert values.shape == labels.shape
+    assert 0.5 < values.max() <= 1  # the header says that 255 is 1
+    slices = sorted((tmp_path / "png" / "probability_infection").iterdir())
+    assert len(slices) == values.shape[2]
+    ended = run("segment", dicom, "-o", tmp_path / "out", "--probabilities")
+    assert ended.code == 2
+    assert "threshold has no probabilities" in ended.error
 
 
 @pytest.mark.parametrize(

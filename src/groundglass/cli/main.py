@@ -75,6 +75,14 @@ def _segment(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
     ] = None,
+    cropped: Annotated[bool, typer.Option("--cropped", help="The pictures are crops around the lungs.")] = False,
+    orientation: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="What turns pictures until the front is up, such as transpose."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probabilities of a trained model too.")
+    ] = False,
     case_name: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What to call the case, instead of a keyed hash."),
@@ -86,7 +94,20 @@ def _segment(
     with _ending():
         from groundglass.cli.segment import Options, segment_all
 
-        segment_all(scans, output, Options(model, series, label_format, window, case_name, key, views, quiet))
+        options = Options(
+            model=model,
+            series=series,
+            label_format=label_format,
+            window=window,
+            case_name=case_name,
+            key=key,
+            views=views,
+            cropped=cropped,
+            orientation=orientation,
+            probabilities=probabilities,
+            quiet=quiet,
+        )
+        segment_all(scans, output, options)
 
 
 @app.command("prepare")

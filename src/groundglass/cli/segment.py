@@ -21,9 +21,16 @@ from groundglass.evaluation.overlap import dice
 from groundglass.inference.segmentation import Segmentation
 from groundglass.inference.threshold import CARD, segment_by_threshold
 from groundglass.io import OutputFolder, read, write_label_names, write_labels
-from groundglass.io.writing import LABEL_NAMES_FILE, SUFFIX_OF_FORMAT, LabelFormat
+from groundglass.io.writing import (
+    LABEL_NAMES_FILE,
+    SUFFIX_OF_FORMAT,
+    SUFFIX_OF_PROBABILITIES,
+    LabelFormat,
+    write_probabilities,
+)
 from groundglass.labels import Region
 from groundglass.preprocess.calibrate import calibrate, histogram
+from groundglass.preprocess.orient import check_orientation, oriented
 from groundglass.provenance import Provenance, case_name, content_hash, this_machine
 from groundglass.report.measurements import as_json, slices_csv, zones_csv
 from groundglass.report.page import PageContent, render
@@ -46,6 +53,9 @@ class Options:
     case_name: str | None = None
     key: Path | None = None
     views: int = 1
+    cropped: bool = False
+    orientation: str | None = None
+    probabilities: bool = False
     quiet: bool = False
 
 
@@ -129,16 +139,19 @@ def segment_one(
             raise UsageError(
                 f"The scan was given twice ({case}).", expected="each scan once", remedy="Leave one of them out."
             )
-        scan = _in_hounsfield(found, window)
+        scan = _in_hounsfield(_oriented(found, options), window)
         folder = output / case if own_folder else output
         with OutputFolder(folder) as results:
             segmentation = segmenter(scan, phases)
             phases.begin("measuring")
-            burden = measure(scan, segmentation.codes, segmentation.sides)
+            burden = measure(scan, segmentation.codes, segmentation.sides, lung_known=segmentation.lung_known)
             phases.begin("label map")
-            name, label_format = _label_file(scan, options.label_format)
-            write_labels(results.path(name), segmentation.codes, scan, label_format)
+            label_format = _label_format(scan, options.label_format)
+            write_labels(results.path(_file("labels", scan, label_format)), segmentation.codes, scan, label_format)
             write_label_names(results.path(LABEL_NAMES_FILE))
+            for region, levels in segmentation.probabilities.items():
+                name = _file(f"probability_{region.key}", scan, label_format, SUFFIX_OF_PROBABILITIES)
+                write_probabilities(results.path(name), levels, scan, label_format)
             provenance = _provenance(options, segmentation.model.name, window, digest)
             phases.begin("page")
             content = PageContent(
@@ -176,6 +189,8 @@ def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None
             expected="1 to 64 letters, digits, spaces, dots, dashes or underscores, not starting with a dot",
             remedy="Choose a plainer one.",
         )
+    if options.orientation is not None:
+        check_orientation(options.orientation)
     if options.window is None:
         return None
     try:
@@ -190,7 +205,11 @@ def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None
 def _segmenter(options: Options) -> Segmenter:
     """What segments: the classical model, or the one in a checkpoint."""
     if options.model == CARD.name:
-        return lambda scan, phases: segment_by_threshold(scan, phases.begin)
+        if options.probabilities:
+            raise UsageError(
+                f"The model {CARD.name} has no probabilities.", expected="a trained model", remedy="Give --model."
+            )
+        return lambda scan, phases: segment_by_threshold(scan, phases.begin, cropped=options.cropped)
     path = Path(options.model)
     if not path.is_file():
         raise UsageError(
@@ -206,12 +225,31 @@ def _segmenter(options: Options) -> Segmenter:
 
     model = load_model(path)
     return lambda scan, phases: segment_by_model(
-        scan, model, views=options.views, on_phase=phases.begin, on_progress=phases.advance
+        scan,
+        model,
+        views=options.views,
+        cropped=options.cropped,
+        probabilities=options.probabilities,
+        on_phase=phases.begin,
+        on_progress=phases.advance,
     )
 
 
 def _is_name(name: str) -> bool:
     return 0 < len(name) <= 64 and not name.startswith(".") and all(c.isalnum() or c in " .-_" for c in name)
+
+
+def _oriented(found: Scan | GreyImage, options: Options) -> Scan | GreyImage:
+    """Pictures turned as the user says; what is said of pictures must not be said of scans."""
+    if isinstance(found, GreyImage):
+        return found if options.orientation is None else oriented(found, check_orientation(options.orientation))
+    if options.cropped or options.orientation is not None:
+        raise UsageError(
+            f"{'--cropped' if options.cropped else '--orientation'} for a scan.",
+            expected="it for pictures only: a scan says itself how it lies",
+            remedy="Leave it out.",
+        )
+    return found
 
 
 def _in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) -> Scan:
@@ -241,6 +279,10 @@ def _provenance(options: Options, model: str, window: tuple[float, float] | None
     settings: dict[str, Any] = {"views": options.views, "format": options.label_format or "default"}
     if window is not None:
         settings["window"] = list(window)
+    if options.cropped:
+        settings["cropped"] = True
+    if options.orientation is not None:
+        settings["orientation"] = options.orientation
     return Provenance(
         version=__version__,
         command="segment",
@@ -265,12 +307,19 @@ def _beside(truth: Truth | None, segmentation: Segmentation, scan: Scan) -> dict
     }
 
 
-def _label_file(scan: Scan, asked: str | None) -> tuple[str, LabelFormat]:
-    """Name and format of the label map: pictures get pictures, everything else NIfTI, unless asked for."""
-    pictures = scan.source.format == "image"
-    label_format: LabelFormat = LABEL_FORMATS[asked] if asked else "image" if pictures else "nifti"
+def _label_format(scan: Scan, asked: str | None) -> LabelFormat:
+    """Of the label map: pictures get pictures, everything else NIfTI, unless asked for."""
+    if asked:
+        return LABEL_FORMATS[asked]
+    return "image" if scan.source.format == "image" else "nifti"
+
+
+def _file(
+    stem: str, scan: Scan, label_format: LabelFormat, suffixes: Mapping[LabelFormat, str] = SUFFIX_OF_FORMAT
+) -> str:
+    """The name of a file on the scan's grid; several slices as pictures are a folder."""
     several = label_format == "image" and len(scan.hu) > 1
-    return ("labels" if several else f"labels{SUFFIX_OF_FORMAT[label_format]}"), label_format
+    return stem if several else f"{stem}{suffixes[label_format]}"
 
 
 def _write(results: OutputFolder, content: PageContent) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -101,16 +101,19 @@ class _Table:
     hu: NDArray[np.float64]
 
 
-def measure(scan: Scan, codes: NDArray[np.uint8], sides: NDArray[np.uint8]) -> Burden:
+def measure(scan: Scan, codes: NDArray[np.uint8], sides: NDArray[np.uint8], *, lung_known: bool = True) -> Burden:
     """The measurements of a label map.
 
     Args:
         scan: ``hu`` ``[z, y, x]``.
         codes: uint8 of the same shape, 0 background, 1 lung, 2 ground-glass opacity, 3 consolidation.
         sides: uint8 of the same shape, 1 right, 2 left, 0 where ``codes`` is 0.
+        lung_known: whether the lung was found; if not, there is no lung field that anything is a share of.
     """
     table = _count(scan, codes, sides)
     zones = tuple(_zones(table, scan))
+    if not lung_known:
+        zones = tuple(_without_lung(zone) for zone in zones)
     points: dict[tuple[Side, Third], int] = {
         (zone.side, zone.third): six_zone_points(zone.amounts[Region.INFECTION].percent_of_lung or 0.0)
         for zone in zones
@@ -189,6 +192,12 @@ def _zone(table: _Table, scan: Scan, side: Side, third: Third, slices: range) ->
         )
     first, last = (slices.start, slices.stop - 1) if slices else (None, None)
     return Zone(side, third, amounts, first, last)
+
+
+def _without_lung(zone: Zone) -> Zone:
+    """A zone where only lesions are known."""
+    amounts = {region: replace(amount, percent_of_lung=None) for region, amount in zone.amounts.items()}
+    return replace(zone, amounts={**amounts, Region.LUNG_FIELD: Amount(0, None, None, None)})
 
 
 def _codes_of(region: Region) -> list[int]:

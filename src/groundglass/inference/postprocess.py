@@ -3,7 +3,7 @@
 The field is a lower bound: solid lung that touches the pleura is not in it. So a component of lesion is
 kept whole if enough of its surface touches the field and it lies inside the body; lung is the field and the
 kept lesions together. Stomach, gut and liver that a model takes for consolidation touch the field at a point
-or not at all, and are dropped.
+or not at all, and are dropped. In a crop around the lungs, where the field is a guess, all lesions are kept.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ def complete(lesions: NDArray[np.uint8], field: LungField, scan: Scan, model: Mo
         scan: the scan.
         model: what found the lesions.
     """
-    kept = keep_lesions(lesions > 0, field)
+    kept = lesions > 0 if field.cropped else keep_lesions(lesions > 0, field)
     codes = np.where(kept, lesions, field.mask.view(np.uint8))
-    return Segmentation(codes, _sides(field, kept, scan.spacing_mm), model, field.notices)
+    known = bool(field.mask.any())
+    return Segmentation(codes, _sides(field, kept, scan.spacing_mm), model, field.notices, lung_known=known)
 
 
 def keep_lesions(lesions: Mask, field: LungField) -> Mask:
@@ -71,8 +72,8 @@ def _sides(field: LungField, kept: Mask, spacing_mm: tuple[float, float, float])
     sides = field.sides.copy()
     outside = kept & (sides == 0)
     if outside.any():
-        # every component touches the field, so the box around them holds the lung that is nearest
-        near = box(outside, (2, 4, 4))
+        # every component touches the field (or the picture is a crop, and small), so this holds the nearest lung
+        near = (slice(None),) * 3 if field.cropped else box(outside, (2, 4, 4))
         right, left = (
             ndimage.distance_transform_edt(sides[near] != side, sampling=spacing_mm)
             if (sides[near] == side).any()

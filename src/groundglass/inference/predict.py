@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,8 +14,9 @@ from groundglass.errors import LabelError
 from groundglass.inference.postprocess import complete
 from groundglass.inference.segmentation import ModelCard, Segmentation
 from groundglass.labels import CODE_OF_TISSUE, Region, Tissue
+from groundglass.losses.groups import regions_of
 from groundglass.methods._method import Method
-from groundglass.preprocess.lung import LungField, find_lungs
+from groundglass.preprocess.lung import LungField, lung_field
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore
 from groundglass.scan import Scan
@@ -45,6 +46,8 @@ def segment_by_model(
     model: Model,
     *,
     views: int = 1,
+    cropped: bool = False,
+    probabilities: bool = False,
     on_phase: Callable[[str], object] = str,
     on_progress: Callable[[float], object] = float,
 ) -> Segmentation:
@@ -54,6 +57,8 @@ def segment_by_model(
         scan: in Hounsfield units.
         model: the trained model.
         views: 1, or 2 or 4 mirrored ones whose probabilities are averaged.
+        cropped: the slices are crops around the lungs, as training pictures may be.
+        probabilities: keep those of each region that the model tells.
         on_phase: called with the name of each phase as it begins.
         on_progress: called with the share of the slices that are done.
 
@@ -62,18 +67,31 @@ def segment_by_model(
     """
     needs(model.method.outputs, Region.GROUND_GLASS)
     on_phase("lung field")
-    field = find_lungs(scan)
+    field = lung_field(scan, cropped=cropped)
     on_phase("lesions")
     lesions = np.zeros(scan.hu.shape, np.uint8)
+    asked = channels_of(model.method.outputs) if probabilities else {}
+    levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = _frames(scan, field, model.preparation)
     done = 0
-    for numbers, probabilities in _predict(scan, frames, model, views):
-        for z, probability in zip(numbers, probabilities, strict=True):
-            lesions[z] = _codes(restore(probability, frames[z]), model.method.outputs)
+    for numbers, predicted in _predict(scan, frames, model, views):
+        for z, probability in zip(numbers, predicted, strict=True):
+            whole = restore(probability, frames[z])
+            lesions[z] = _codes(whole, model.method.outputs)
+            for region, channels in asked.items():
+                levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
         done += len(numbers)
         on_progress(done / len(frames))
     lesions[lesions == CODE_OF_TISSUE[Tissue.LUNG]] = 0
-    return complete(lesions, field, scan, model.card)
+    return replace(complete(lesions, field, scan, model.card), probabilities=levels)
+
+
+def channels_of(outputs: Sequence[int]) -> dict[Region, list[int]]:
+    """For each region that the groups of a model tell from the rest, its channels."""
+    return {
+        region: [place for place, group in enumerate(outputs) if not group & ~region.value]
+        for region in regions_of(outputs)
+    }
 
 
 def needs(outputs: Sequence[int], region: Region) -> None:
@@ -94,7 +112,7 @@ def needs(outputs: Sequence[int], region: Region) -> None:
 def _frames(scan: Scan, field: LungField, preparation: Preparation) -> dict[int, Frame]:
     """Frames of the slices that a model is asked about: those with lung, or all where none is cropped."""
     shape = (scan.hu.shape[1], scan.hu.shape[2])
-    if preparation.crop == "none":
+    if preparation.crop == "none" or field.cropped:
         return {z: frame(shape, None, preparation) for z in range(len(scan.hu))}
     boxes = lung_boxes(field.mask, preparation)
     return {z: frame(shape, box, preparation) for z, box in enumerate(boxes) if box is not None}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groundglass.labels import Region
 from groundglass.scan import Notice
 
 
@@ -38,9 +40,13 @@ class Segmentation:
         sides: uint8, 0 outside the lungs, 1 the right lung, 2 the left; all of ``codes > 0`` has a side.
         model: what made it.
         notices: what a reader of the result has to know.
+        lung_known: whether lung was found; where it was not, nothing is a share of it.
+        probabilities: of each region that the model tells, uint8 ``[z, y, x]``, 255 is certain; where asked for.
     """
 
     codes: NDArray[np.uint8]
     sides: NDArray[np.uint8]
     model: ModelCard
     notices: tuple[Notice, ...] = ()
+    lung_known: bool = True
+    probabilities: Mapping[Region, NDArray[np.uint8]] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from scipy import ndimage
 from groundglass.inference.postprocess import complete
 from groundglass.inference.segmentation import ModelCard, Segmentation
 from groundglass.preprocess.grid import box, double_smoothly, halve
-from groundglass.preprocess.lung import find_lungs
+from groundglass.preprocess.lung import lung_field
 from groundglass.preprocess.morphology import Mask, Spacing, dilate, distance_mm, label, open_
 from groundglass.scan import Scan
 
@@ -54,15 +54,16 @@ CARD: Final = ModelCard(
 )
 
 
-def segment_by_threshold(scan: Scan, on_phase: Callable[[str], object] = str) -> Segmentation:
+def segment_by_threshold(scan: Scan, on_phase: Callable[[str], object] = str, *, cropped: bool = False) -> Segmentation:
     """Lung, ground-glass opacity and consolidation of a scan, without a trained model.
 
     Args:
         scan: in Hounsfield units.
         on_phase: called with the name of each phase as it begins.
+        cropped: the slices are crops around the lungs.
     """
     on_phase("lung field")
-    field = find_lungs(scan)
+    field = lung_field(scan, cropped=cropped)
     on_phase("lesions")
     lesions = np.zeros(scan.hu.shape, np.uint8)
     if field.mask.any():

@@ -121,20 +121,34 @@ def write_image_labels(path: str | os.PathLike[str], codes: NDArray[np.uint8]) -
     Raises:
         WriteError: it could not be written.
     """
-    target = Path(path)
-    if target.suffix.lower() == ".png" and len(codes) == 1:
-        write_file(target, _png(codes[0]))
+    _write(Path(path), codes, [part for code in sorted(COLOUR_OF_CODE) for part in COLOUR_OF_CODE[code]])
+
+
+def write_grey_images(path: str | os.PathLike[str], values: NDArray[np.uint8]) -> None:
+    """Write slices ``[z, y, x]`` as 8-bit grey PNGs; path and names as for `write_image_labels`.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    _write(Path(path), values, None)
+
+
+def _write(target: Path, planes: NDArray[np.uint8], palette: list[int] | None) -> None:
+    if target.suffix.lower() == ".png" and len(planes) == 1:
+        write_file(target, _png(planes[0], palette))
         return
     with OutputFolder(target) as output:
-        for number, plane in enumerate(codes, 1):
-            write_file(output.path(f"{number:04d}.png"), _png(plane))
+        for number, plane in enumerate(planes, 1):
+            write_file(output.path(f"{number:04d}.png"), _png(plane, palette))
 
 
-def _png(plane: NDArray[np.uint8]) -> bytes:
+def _png(plane: NDArray[np.uint8], palette: list[int] | None) -> bytes:
     from PIL import Image
 
-    palette = Image.frombytes("P", (plane.shape[1], plane.shape[0]), plane.astype(np.uint8).tobytes())
-    palette.putpalette([part for code in sorted(COLOUR_OF_CODE) for part in COLOUR_OF_CODE[code]])
+    size = plane.shape[1], plane.shape[0]
+    picture = Image.frombytes("L" if palette is None else "P", size, plane.astype(np.uint8).tobytes())
+    if palette is not None:
+        picture.putpalette(palette)
     stream = io.BytesIO()
-    palette.save(stream, "PNG")
+    picture.save(stream, "PNG")
     return stream.getvalue()

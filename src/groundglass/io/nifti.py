@@ -141,19 +141,21 @@ def _affine(header: Any) -> tuple[NDArray[np.float64], tuple[Notice, ...]]:
     return np.diag([unit, unit, unit, 1.0]) @ np.asarray(affine, np.float64), notices
 
 
-def write_nifti_labels(path: str | os.PathLike[str], codes: NDArray[np.uint8], scan: Scan) -> None:
-    """Write a label map on the input's own grid; for NIfTI input with its geometry to the bit.
+def write_nifti(path: str | os.PathLike[str], values: NDArray[np.uint8], scan: Scan, slope: float = 1.0) -> None:
+    """Write a label map or the like on the input's own grid; for NIfTI input with its geometry to the bit.
 
     Args:
         path: ends in ``.nii.gz`` or ``.nii``.
-        codes: 0 to 3, on the scan's canonical grid ``[z, y, x]``.
+        values: on the scan's canonical grid ``[z, y, x]``.
         scan: what was segmented.
+        slope: what a reader multiplies the values by.
 
     Raises:
         WriteError: it could not be written.
     """
-    on_grid = scan.source.axes.from_canonical(codes)
-    header = _label_header(scan, on_grid.shape)
+    on_grid = scan.source.axes.from_canonical(values)
+    header = _header_like(scan, on_grid.shape)
+    header["scl_slope"], header["scl_inter"] = slope, 0
     content = header.structarr.tobytes() + bytes(4) + on_grid.astype(np.uint8).tobytes(order="F")
     if str(path).endswith(".gz"):
         packed = io.BytesIO()
@@ -164,7 +166,7 @@ def write_nifti_labels(path: str | os.PathLike[str], codes: NDArray[np.uint8], s
     write_file(path, content)
 
 
-def _label_header(scan: Scan, shape: tuple[int, ...]) -> Any:
+def _header_like(scan: Scan, shape: tuple[int, ...]) -> Any:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
@@ -183,5 +185,4 @@ def _label_header(scan: Scan, shape: tuple[int, ...]) -> Any:
         header["xyzt_units"] = 2  # millimetres
     header.set_data_dtype(np.uint8)
     header["vox_offset"] = int(header.sizeof_hdr) + 4
-    header["scl_slope"], header["scl_inter"] = 1, 0
     return header

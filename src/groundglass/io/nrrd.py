@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -186,7 +186,24 @@ def write_nrrd_labels(path: str | os.PathLike[str], codes: NDArray[np.uint8], sc
     Raises:
         WriteError: it could not be written.
     """
-    on_grid = scan.source.axes.from_canonical(codes)
+    write_nrrd(path, codes, scan, _segment_lines(scan.source.axes.from_canonical(codes).shape))
+
+
+def write_nrrd(
+    path: str | os.PathLike[str], values: NDArray[np.uint8], scan: Scan, more_lines: Sequence[str] = ()
+) -> None:
+    """Write bytes on the input's own grid.
+
+    Args:
+        path: ends in ``.nrrd``.
+        values: on the scan's canonical grid ``[z, y, x]``.
+        scan: what was segmented.
+        more_lines: of the header.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    on_grid = scan.source.axes.from_canonical(values)
     lines = [
         "NRRD0004",
         "type: unsigned char",
@@ -195,7 +212,7 @@ def write_nrrd_labels(path: str | os.PathLike[str], codes: NDArray[np.uint8], sc
         f"sizes: {' '.join(map(str, on_grid.shape))}",
         "kinds: domain domain domain",
         "encoding: gzip",
-        *_segment_lines(on_grid.shape),
+        *more_lines,
     ]
     packed = io.BytesIO()
     with gzip.GzipFile("", "wb", compresslevel=1, fileobj=packed, mtime=0) as stream:

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from groundglass.errors import LabelError, UsageError
 from groundglass.io.atomic import write_file
-from groundglass.io.image import write_image_labels
-from groundglass.io.nifti import write_nifti_labels
-from groundglass.io.nrrd import write_nrrd_labels
+from groundglass.io.image import write_grey_images, write_image_labels
+from groundglass.io.nifti import write_nifti
+from groundglass.io.nrrd import write_nrrd, write_nrrd_labels
 from groundglass.labels import COLOUR_OF_CODE, NAME_OF_CODE
 from groundglass.scan import GreyImage, Scan
 
 LabelFormat = Literal["nifti", "nrrd", "image"]
 SUFFIX_OF_FORMAT: Final[dict[LabelFormat, str]] = {"nifti": ".nii.gz", "nrrd": ".seg.nrrd", "image": ".png"}
+SUFFIX_OF_PROBABILITIES: Final[dict[LabelFormat, str]] = {"nifti": ".nii.gz", "nrrd": ".nrrd", "image": ".png"}
 LABEL_NAMES_FILE: Final = "labels.json"
 
 
@@ -51,7 +52,7 @@ def write_labels(
         )
     chosen = format or _format_of(Path(path))
     if chosen == "image":
-        write_image_labels(path, codes)
+        write_image_labels(path, _planes(codes, scan))
     elif isinstance(scan, GreyImage):
         raise UsageError(
             "A picture has no grid in space.", expected="a .png or a folder", remedy="Write its label map as PNG."
@@ -59,7 +60,39 @@ def write_labels(
     elif chosen == "nrrd":
         write_nrrd_labels(path, codes, scan)
     else:
-        write_nifti_labels(path, codes, scan)
+        write_nifti(path, codes, scan)
+
+
+def write_probabilities(
+    path: str | os.PathLike[str],
+    levels: NDArray[np.uint8],
+    scan: Scan,
+    format: LabelFormat,  # noqa: A002
+) -> None:
+    """Write probabilities on the input's own grid, a byte each: 255 is certain.
+
+    NIfTI readers give them as 0 to 1, for the header says so; in NRRD and PNG they are 0 to 255.
+
+    Args:
+        path: as for `write_labels`.
+        levels: uint8, on the canonical grid ``[z, y, x]`` of the scan.
+        scan: what was segmented.
+        format: of the file.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    if format == "image":
+        write_grey_images(path, _planes(levels, scan))
+    elif format == "nrrd":
+        write_nrrd(path, levels, scan)
+    else:
+        write_nifti(path, levels, scan, slope=1 / 255)
+
+
+def _planes(values: NDArray[np.uint8], scan: Scan | GreyImage) -> NDArray[np.uint8]:
+    """Canonical slices as the pictures that they came from lie, (slices, rows, columns)."""
+    return np.ascontiguousarray(scan.source.axes.from_canonical(values).T)
 
 
 def _format_of(path: Path) -> LabelFormat:

@@ -11,7 +11,7 @@ The field is a lower bound: solid lung that touches the pleura looks like chest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -45,12 +45,14 @@ class LungField:
         airways: bool, trachea and large bronchi with their walls; no part of the lungs.
         body: bool, what is inside the patient's skin, lungs included.
         notices: what makes percentages of the lung a guess.
+        cropped: the slices are crops around the lungs.
     """
 
     sides: NDArray[np.uint8]
     airways: Mask
     body: Mask
     notices: tuple[Notice, ...] = ()
+    cropped: bool = False
 
     @property
     def mask(self) -> Mask:
@@ -59,28 +61,47 @@ class LungField:
         return lungs
 
 
-def find_lungs(scan: Scan) -> LungField:
-    """The lung field of a scan; empty, with a notice, where no lung is found."""
+def find_lungs(scan: Scan, *, cropped: bool = False) -> LungField:
+    """The lung field of a scan; empty, with a notice, where no lung is found.
+
+    Args:
+        scan: in Hounsfield units.
+        cropped: its slices are crops around the lungs: air at their borders is lung, and all of it is body.
+    """
     half = halve(scan.hu)
     z, y, x = scan.spacing_mm
     spacing = (z, 2 * y, 2 * x)
     air: Mask = half < AIR_BELOW_HU
     labels, sizes = label(air)
-    outside = _touching_the_sides(labels)
-    body = _body(~np.isin(labels, outside))
+    outside = _touching_the_sides(labels) if not cropped else np.empty(0, np.int32)
+    body = _body(~np.isin(labels, outside)) if not cropped else np.ones(air.shape, bool)
     sizes[outside] = 0
     smallest_ml = min(SMALLEST_LUNG_ML, SMALLEST_AREA_CM2 * z * len(half) / 10)
     lungs = _lung_components(labels, sizes * 4 * scan.voxel_ml, half, smallest_ml)
     if not lungs.any():
         nothing = np.zeros(scan.hu.shape, np.uint8)
-        return LungField(nothing, nothing > 0, double(body, scan.hu.shape), _notices(0, 0))
+        return LungField(nothing, nothing > 0, double(body, scan.hu.shape), _notices(0, 0), cropped)
     airways = find_airways(half, lungs, spacing)
     sides = np.zeros(scan.hu.shape, np.uint8)
     for side, lung in zip((RIGHT, LEFT), _split(lungs & ~airways, spacing), strict=True):
         whole = _close_and_fill(lung, spacing) & ~airways
         sides[_decide_rim(whole, scan.hu) & (sides == 0)] = side
     right_ml, left_ml = (float((sides == side).sum()) * scan.voxel_ml for side in (RIGHT, LEFT))
-    return LungField(sides, double(airways, scan.hu.shape), double(body, scan.hu.shape), _notices(right_ml, left_ml))
+    notices = _notices(right_ml, left_ml)
+    return LungField(sides, double(airways, scan.hu.shape), double(body, scan.hu.shape), notices, cropped)
+
+
+def lung_field(scan: Scan, *, cropped: bool = False) -> LungField:
+    """The lung field by `find_lungs`; pictures in which it finds no lung are taken for crops around the lungs.
+
+    In a crop the lungs reach the border, where in a whole slice there is air outside the body.
+    """
+    field = find_lungs(scan, cropped=cropped)
+    if cropped or field.mask.any() or scan.source.format != "image":
+        return field
+    field = find_lungs(scan, cropped=True)
+    taken = Notice("No lung was found as in a whole slice, so the picture is taken for a crop around the lungs.")
+    return replace(field, notices=(taken, *field.notices))
 
 
 def _touching_the_sides(labels: NDArray[np.int32]) -> NDArray[np.int32]:

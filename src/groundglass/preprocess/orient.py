@@ -8,12 +8,14 @@ training that augments over all eight, a wrong guess is met by nothing. No left 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.errors import UsageError
+from groundglass.scan import Axes, GreyImage
 
 Orientation = Literal[
     "as-is", "turn-90", "turn-180", "turn-270", "flip-left-right", "flip-up-down", "transpose", "anti-transpose"
@@ -30,6 +32,19 @@ _STEPS: Final[Mapping[str, tuple[int, bool]]] = {
     "transpose": (3, True),
     "anti-transpose": (1, True),
 }
+# The same as axes: rows and columns exchanged or not, rows and columns counted the other way or not.
+_STRAIGHT: Final = (2, 1, 0)
+_EXCHANGED: Final = (2, 0, 1)
+_AXES: Final[Mapping[str, Axes]] = {
+    "as-is": Axes(_STRAIGHT),
+    "turn-90": Axes(_EXCHANGED, (False, True, False)),
+    "turn-180": Axes(_STRAIGHT, (False, True, True)),
+    "turn-270": Axes(_EXCHANGED, (False, False, True)),
+    "flip-left-right": Axes(_STRAIGHT, (False, False, True)),
+    "flip-up-down": Axes(_STRAIGHT, (False, True, False)),
+    "transpose": Axes(_EXCHANGED),
+    "anti-transpose": Axes(_EXCHANGED, (False, True, True)),
+}
 _INVERSES: Final[Mapping[str, Orientation]] = {"turn-90": "turn-270", "turn-270": "turn-90"}
 
 
@@ -42,6 +57,13 @@ def orient(planes: NDArray[Any], orientation: Orientation) -> NDArray[Any]:
     turns, flipped = _STEPS[check_orientation(orientation)]
     turned = np.rot90(planes, turns, axes=(-2, -1))
     return np.ascontiguousarray(turned[..., ::-1] if flipped else turned)
+
+
+def oriented(image: GreyImage, orientation: Orientation) -> GreyImage:
+    """Pictures turned or flipped; label maps are written back the way the files lie."""
+    axes = _AXES[check_orientation(orientation)]
+    turned = np.ascontiguousarray(axes.to_canonical(image.source.axes.from_canonical(image.grey)))
+    return GreyImage(turned, replace(image.source, axes=axes))
 
 
 def inverse(orientation: Orientation) -> Orientation:

@@ -110,6 +110,8 @@ def sentence(burden: Burden) -> str:
     """The finding, in one sentence."""
     zone = burden.zone()
     if zone is None or zone.amounts[Region.LUNG_FIELD].voxels == 0:
+        if zone is not None and zone.amounts[Region.INFECTION].voxels:
+            return "Infection was found, but no lung that it could be a share of."
         return "No lung was found, so nothing could be measured."
     lung, infection, *parts = (zone.amounts[region] for region in Region)
     if infection.voxels == 0:
