@@ -47,6 +47,8 @@ METRICS: Final[Mapping[str, Callable[[Counts], float | None]]] = {
     "iou": lambda c: _share(c.both, c.both + c.found_only + c.true_only),
     "precision": lambda c: _share(c.both, c.both + c.found_only),
     "recall": lambda c: _share(c.both, c.both + c.true_only),
+    "specificity": lambda c: _share(c.neither, c.neither + c.found_only),
+    "accuracy": lambda c: _share(c.both + c.neither, c.both + c.found_only + c.true_only + c.neither),
 }
 
 
