@@ -141,15 +141,15 @@ def codes_from_sets(sets: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return codes
 
 
-def inside(sets: NDArray[np.uint8], region: Region) -> NDArray[np.bool_]:
+def inside(sets: NDArray[np.uint8], region: Region | Tissue) -> NDArray[np.bool_]:
     """Pixels that are in the region: the set lies within it."""
-    within: NDArray[np.bool_] = (sets & np.uint8(UNKNOWN & ~region.value)) == 0
+    within: NDArray[np.bool_] = (sets & np.uint8(UNKNOWN & ~int(region.value))) == 0
     return within
 
 
-def outside(sets: NDArray[np.uint8], region: Region) -> NDArray[np.bool_]:
+def outside(sets: NDArray[np.uint8], region: Region | Tissue) -> NDArray[np.bool_]:
     """Pixels that are not in the region: the set and it are disjoint. What is neither in nor out is unknown."""
-    disjoint: NDArray[np.bool_] = (sets & np.uint8(region.value)) == 0
+    disjoint: NDArray[np.bool_] = (sets & np.uint8(int(region.value))) == 0
     return disjoint
 
 

@@ -1,4 +1,4 @@
-"""``groundglass evaluate``: label maps against true ones, under named conventions."""
+"""``groundglass evaluate``: predictions against truths, under named conventions."""
 
 from __future__ import annotations
 
@@ -7,168 +7,169 @@ import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from groundglass.errors import LabelError, UsageError
-from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average, count
+from groundglass.cli.phases import Phases
+from groundglass.errors import UsageError
+from groundglass.evaluation.conventions import Convention
+from groundglass.evaluation.evaluator import Mean, Scores, Setup, evaluate, summary_of, targets_of
+from groundglass.evaluation.metrics import METRICS, value
+from groundglass.evaluation.pairs import DEFAULT_CODES, Source, label_maps, parse_codes, read_groups
 from groundglass.io import OutputFolder
-from groundglass.io.label_maps import read_label_map
-from groundglass.labels import Region, Tissue, inside, outside, sets_from_codes
+from groundglass.report.scores import markdown, number
 
-SUFFIXES: Final = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".png")
-DEFAULT_CODES: Final = "0=background,1=lung,2=ground_glass,3=consolidation"
-Table = Mapping[int, Tissue]
+KINDS: Final = ("labels", "map")
+DEFAULT_METRICS: Final = ("dice", "iou", "precision", "recall")
+Summary = Mapping[str, Mapping[str, Mapping[str, Mean]]]
 
 
-def run_evaluate(predictions: Path, truth: Path, output: Path, codes: str, truth_codes: str) -> None:
-    """Score label maps that are matched by stem; write a row for each and region, and the means.
+@dataclass(frozen=True)
+class Options:
+    """What ``evaluate`` was called with, but the folders."""
 
-    Args:
-        predictions: a folder of label maps, or one.
-        truth: the same, with the same stems.
-        output: folder for ``scores.csv`` and ``summary.json``.
-        codes: what the predictions' codes mean, ``code=tissue|tissue,...``.
-        truth_codes: what the truth's codes mean.
+    kind: str = "labels"
+    codes: str = DEFAULT_CODES
+    truth_codes: str = DEFAULT_CODES
+    regions: Sequence[str] = ()
+    conventions: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    groups: Path | None = None
+    threshold: float = 0.5
+    resize: bool = True
+    quiet: bool = False
+
+
+def run_evaluate(predictions: Path, truth: Path, output: Path, options: Options) -> None:
+    """Score predictions that are matched by stem; write a row for each image, region and metric, and the means.
 
     Raises:
-        GroundglassError: nothing to compare, partners missing, other shapes, unknown codes.
+        GroundglassError: the options cannot be right, nothing to compare, partners missing, other shapes, unknown
+            codes.
     """
-    tables = _table(codes), _table(truth_codes)
-    pairs = _pairs(_label_maps(predictions), _label_maps(truth))
-    counts: dict[tuple[str, Region], Counts] = {}
+    scores = score(predictions, truth, options)
+    summary = summary_of(scores)
     with OutputFolder(output) as results:
-        for stem, (found, true) in pairs.items():
-            for region, pixels in _compare(stem, read_label_map(found), read_label_map(true), tables).items():
-                counts[stem, region] = pixels
-        results.path("scores.csv").write_text(_scores(counts), encoding="utf-8", newline="\n")
-        summary = _summary(counts)
-        results.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    _tell(summary)
+        results.path("scores.csv").write_text(_rows(scores), encoding="utf-8", newline="\n")
+        results.path("summary.json").write_text(_json(summary), encoding="utf-8", newline="\n")
+        results.path("table.md").write_text(markdown(scores, summary), encoding="utf-8", newline="\n")
+    _tell(scores, summary)
 
 
-def _table(text: str) -> Table:
-    """``0=background|lung,1=ground_glass`` as a table from code to tissues."""
-    table: dict[int, Tissue] = {}
-    for entry in text.split(","):
-        code, _, names = entry.partition("=")
-        try:
-            tissue = Tissue(0)
-            for name in names.split("|"):
-                tissue |= Tissue[name.strip().upper().replace("-", "_")]
-            table[int(code)] = tissue
-        except (KeyError, ValueError):
-            raise UsageError(
-                f"{entry.strip()!r} says no code's meaning.",
-                expected=f"CODE=TISSUE|TISSUE with {', '.join(t.name.lower() for t in Tissue if t.name)}",
-                remedy=f"For instance: {DEFAULT_CODES}",
-            ) from None
-    return table
+def score(predictions: Path, truth: Path, options: Options) -> Scores:
+    """The scores of a folder of predictions."""
+    source, setup = _source(predictions, truth, options), _setup(options)
+    with Phases(options.quiet) as phases:
+        phases.begin("scoring")
+        count = len(label_maps(truth))
+        return evaluate(source.pairs(), setup, lambda done: phases.advance(done / count))
 
 
-def _label_maps(path: Path) -> dict[str, Path]:
-    """Label maps of a folder by their stems, or the one that is given."""
-    if not path.exists():
+def _source(predictions: Path, truth: Path, options: Options) -> Source:
+    if options.kind not in KINDS:
         raise UsageError(
-            f"There is nothing at {path.name}.", expected="a label map or a folder of them", remedy="Check the path."
+            f"There is no kind of prediction {options.kind!r}.", expected=" or ".join(KINDS), remedy="Choose one."
         )
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
-    maps: dict[str, Path] = {}
-    for file in files:
-        stem = next((file.name.removesuffix(end) for end in SUFFIXES if file.name.endswith(end)), file.stem)
-        if stem in maps:
+    return Source(
+        predictions=predictions,
+        truth=truth,
+        codes=parse_codes(options.codes),
+        truth_codes=parse_codes(options.truth_codes),
+        maps=options.kind == "map",
+        groups=None if options.groups is None else read_groups(options.groups),
+        resize=options.resize,
+    )
+
+
+def _setup(options: Options) -> Setup:
+    conventions = tuple(Convention.parse(text) for text in options.conventions or ("present",))
+    for metric in options.metrics:
+        if metric not in METRICS:
             raise UsageError(
-                f"Two label maps are called {stem}.", expected="one of each name", remedy="Remove one of them."
+                f"There is no metric {metric!r}.",
+                expected=f"one of {', '.join(METRICS)}",
+                remedy="Choose one of these.",
             )
-        maps[stem] = file
-    if not maps:
+    maps = options.kind == "map"
+    if not maps and any(METRICS[metric].kind == "map" for metric in options.metrics):
         raise UsageError(
-            f"There is no label map in {path.name}.", expected=f"files that end in {', '.join(SUFFIXES)}",
-            remedy="Check the folder.",
+            "A metric of maps is asked for of label maps.", expected="--prediction-kind map", remedy="Give maps."
+        )
+    if not maps and any(convention.cut != "fixed" for convention in conventions):
+        raise UsageError(
+            "A convention for maps is asked for of label maps.", expected="--prediction-kind map", remedy="Give maps."
+        )
+    if maps and len(options.regions) != 1:
+        raise UsageError(
+            f"{len(options.regions)} regions for maps.", expected="one: a map is of one region",
+            remedy="For instance: --region infection",
         )  # fmt: skip
-    return maps
+    if not 0 <= options.threshold < 1:
+        raise UsageError(f"A threshold of {options.threshold:g}.", expected="0 to below 1", remedy="For instance: 0.5")
+    asked = tuple(dict.fromkeys(options.regions))
+    tables = (
+        [parse_codes(options.truth_codes)] if maps else [parse_codes(options.codes), parse_codes(options.truth_codes)]
+    )
+    targets = targets_of(tables, asked)
+    if any(convention.background for convention in conventions) and not maps and not asked:
+        targets += targets_of(tables, ("background",))
+    return Setup(targets, tuple(dict.fromkeys(options.metrics)) or DEFAULT_METRICS, conventions, options.threshold)
 
 
-def _pairs(found: dict[str, Path], true: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
-    if len(found) == len(true) == 1:
-        return {next(iter(true)): (next(iter(found.values())), next(iter(true.values())))}
-    lonely = sorted(found.keys() ^ true.keys())
-    if lonely:
-        raise UsageError(
-            f"{len(lonely)} label maps have no partner, the first is {lonely[0]}.",
-            expected="the same stems in both folders",
-            remedy="Add what is missing, or leave the others out.",
-        )
-    return {stem: (found[stem], true[stem]) for stem in sorted(true)}
-
-
-def _compare(
-    stem: str, found: NDArray[np.integer[Any]], true: NDArray[np.integer[Any]], tables: tuple[Table, Table]
-) -> dict[Region, Counts]:
-    """Counts for each region that the truth's codes can tell from the rest."""
-    if found.shape != true.shape:
-        raise LabelError(
-            f"{stem}: the prediction has shape {found.shape}, the truth {true.shape}.",
-            expected="the same grid",
-            remedy="Resample one of them to the other's grid first.",
-        )
-    try:
-        predicted, known = sets_from_codes(found, tables[0]), sets_from_codes(true, tables[1])
-    except LabelError as error:
-        raise LabelError(f"{stem}: {error.found}", expected=error.expected, remedy=error.remedy) from None
-    regions = [region for region in Region if all(_tells(table, region) for table in tables)]
-    return {
-        region: count(inside(predicted, region), inside(known, region), inside(known, region) | outside(known, region))
-        for region in regions
-    }
-
-
-def _tells(table: Table, region: Region) -> bool:
-    """Whether some code lies within a region and some outside of it: else nothing can be said of it."""
-    within = any(not tissue & ~region.value for tissue in table.values())
-    return within and any(not tissue & region.value for tissue in table.values())
-
-
-def _scores(counts: Mapping[tuple[str, Region], Counts]) -> str:
+def _rows(scores: Scores) -> str:
+    """A row for each image, region, way of cutting and metric; no value where it is 0/0."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "region", *METRICS, "both", "found_only", "true_only", "neither"])
-    for (stem, region), pixels in counts.items():
-        values = ["" if (value := metric(pixels)) is None else round(value, 6) for metric in METRICS.values()]
-        writer.writerow([stem, region.key, *values, pixels.both, pixels.found_only, pixels.true_only, pixels.neither])
+    writer.writerow(["image", "group", "region", "cut", "metric", "value", "in_truth", "in_prediction"])
+    for image in scores.images:
+        for cut, evidence in image.evidence.items():
+            for metric in scores.setup.metrics:
+                found = value(metric, evidence)
+                cell = "" if found is None else f"{found:.6g}"
+                told = [image.name, image.group, image.region, cut, metric, cell]
+                writer.writerow([*told, int(evidence.present), int(evidence.found)])
     return text.getvalue()
 
 
-def _summary(counts: Mapping[tuple[str, Region], Counts]) -> dict[str, Any]:
-    """Region -> metric -> convention -> mean and the number of images."""
-    regions = list(dict.fromkeys(region for _, region in counts))
-    images: dict[Region, Sequence[Counts]] = {
-        region: [pixels for (_, other), pixels in counts.items() if other is region] for region in regions
-    }
-    return {
-        region.key: {
-            metric: {
-                convention: {
-                    "mean": average(metric, images[region], convention),
-                    "n": sum(1 for c in images[region] if convention != "present" or c.both + c.true_only),
-                }
-                for convention in CONVENTIONS
-            }
-            for metric in METRICS
+def _json(summary: Summary) -> str:
+    """Region -> metric -> convention -> {mean, ci_low, ci_high, sd, n, note}."""
+    plain: dict[str, Any] = {
+        region: {
+            metric: {convention: asdict(mean) for convention, mean in conventions.items()}
+            for metric, conventions in metrics.items()
         }
-        for region in regions
+        for region, metrics in summary.items()
     }
+    return json.dumps(plain, indent=2, allow_nan=False) + "\n"
 
 
-def _tell(summary: Mapping[str, Any]) -> None:
+def _tell(scores: Scores, summary: Summary) -> None:
+    """Each number that was asked for, and beside it how far the other conventions lie."""
+    asked = [convention.name for convention in scores.setup.conventions]
     for region, metrics in summary.items():
-        for convention in CONVENTIONS:
-            values = {metric: metrics[metric][convention] for metric in METRICS}
-            words = ", ".join(
-                f"{metric} {'-' if value['mean'] is None else format(value['mean'], '.3f')}"
-                for metric, value in values.items()
-            )
-            sys.stdout.write(f"{region} ({convention}, n = {values['dice']['n']}): {words}\n")
+        for metric, means in metrics.items():
+            unit = METRICS[metric].unit
+            for name in asked:
+                sys.stdout.write(f"{region} {metric}: {_words(means[name], unit)}, {name}{_others(means, name)}\n")
+    for note in dict.fromkeys([*scores.notes, *(mean.note for mean in _all(summary) if mean.note)]):
+        sys.stderr.write(f"note: {note}\n")
+
+
+def _all(summary: Summary) -> list[Mean]:
+    return [mean for metrics in summary.values() for means in metrics.values() for mean in means.values()]
+
+
+def _words(mean: Mean, unit: str) -> str:
+    between = "" if mean.ci_low is None or mean.ci_high is None else f" [{number(mean.ci_low)}, {number(mean.ci_high)}]"
+    return f"{number(mean.mean)}{' ' + unit if unit else ''}{between} (n = {mean.n})"
+
+
+def _others(means: Mapping[str, Mean], asked: str) -> str:
+    others = [(mean.mean, name) for name, mean in means.items() if name != asked and mean.mean is not None]
+    if not others:
+        return ""
+    low, high = min(others), max(others)
+    if low[0] == high[0]:
+        return f"; other conventions {number(low[0])}"
+    return f"; other conventions {number(low[0])} ({low[1]}) to {number(high[0])} ({high[1]})"

@@ -137,22 +137,42 @@ def _prepare(
 
 @app.command("evaluate")
 def _evaluate(
-    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Label maps: a folder, or one file.")],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True ones, with the same names.")],
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="Label maps or maps: a folder, or a file.")
+    ],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True label maps, with the same names.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the scores.")],
-    prediction_codes: Annotated[
-        str, typer.Option(metavar="TABLE", help="What the predictions' codes mean.")
+    kind: Annotated[
+        str, typer.Option("--prediction-kind", help="labels, or map: of one --region, bytes or 0 to 1.")
+    ] = "labels",
+    codes: Annotated[
+        str, typer.Option("--prediction-codes", metavar="TABLE", help="What the predictions' codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     truth_codes: Annotated[
         str,
         typer.Option(metavar="TABLE", help="The same for the truth, such as 0=background|lung,1=ground_glass."),
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
+    region: Annotated[
+        list[str], typer.Option(help="What to score, again for more; all that the codes tell by default.")
+    ] = [],  # noqa: B006 - typer copies it
+    convention: Annotated[
+        list[str], typer.Option(help="How images are averaged, again for more, such as present or curve+present.")
+    ] = [],  # noqa: B006
+    metric: Annotated[list[str], typer.Option(help="Such as dice or hausdorff_95, again for more.")] = [],  # noqa: B006
+    groups: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="CSV", help="Image and patient, for intervals over patients."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Above which a map is the region.")] = 0.5,
+    resize: Annotated[bool, typer.Option(help="Bring predictions of another size to the truth's.")] = True,
+    quiet: Quiet = False,
 ) -> None:
-    """Score label maps against true ones: Dice, IoU, precision, recall under named conventions."""
+    """Score predictions: metrics under named conventions, with intervals."""
     with _ending():
-        from groundglass.cli.evaluate import run_evaluate
+        from groundglass.cli.evaluate import Options, run_evaluate
 
-        run_evaluate(predictions, truth, output, prediction_codes, truth_codes)
+        options = Options(kind, codes, truth_codes, region, convention, metric, groups, threshold, resize, quiet)
+        run_evaluate(predictions, truth, output, options)
 
 
 @app.command("train")

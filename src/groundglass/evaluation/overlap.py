@@ -27,6 +27,15 @@ class Counts:
     true_only: int
     neither: int
 
+    def __add__(self, other: Counts) -> Counts:
+        """The pixels of both images together."""
+        return Counts(
+            self.both + other.both,
+            self.found_only + other.found_only,
+            self.true_only + other.true_only,
+            self.neither + other.neither,
+        )
+
 
 def count(found: NDArray[np.bool_], true: NDArray[np.bool_], known: NDArray[np.bool_] | None = None) -> Counts:
     """Count the pixels that are known (all, by default)."""

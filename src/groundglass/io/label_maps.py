@@ -65,18 +65,8 @@ def read_label_volume(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64
         ReadError: damaged, or of another format.
         LabelError: values that are no whole numbers.
     """
-    try:
-        with quiet():
-            stored, affine = _nrrd(path) if path.name.lower().endswith(".nrrd") else _nifti(path)
-            axes, canonical = canonical_axes(affine, stored.shape)
-            codes = axes.to_canonical(stored)
-            whole = np.rint(codes)
-    except Exception:  # nibabel and pynrrd raise many types on garbage
-        raise ReadError(
-            f"The labels {shown(path.name)} are damaged or of another format.",
-            expected="three-dimensional NIfTI or NRRD",
-            remedy="Export them again as NIfTI.",
-        ) from None
+    codes, canonical = _canonical(path)
+    whole = np.rint(codes)
     if not np.array_equal(whole, codes):
         raise LabelError(
             f"The labels {shown(path.name)} hold values that are no whole numbers.",
@@ -84,6 +74,54 @@ def read_label_volume(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64
             remedy="Export the label map, not a probability or a resampled one.",
         )
     return np.ascontiguousarray(whole).astype(np.int64), canonical
+
+
+def read_map(path: Path) -> NDArray[np.float32]:
+    """A map of probabilities in [0, 1], ``[z, y, x]`` in canonical order: floats as they are, bytes by 255.
+
+    Raises:
+        ReadError: damaged, or of another format.
+        LabelError: a value that is no probability.
+    """
+    if path.name.lower().endswith(".png"):
+        stored: NDArray[Any] = read_codes(in_memory(path.name, path.read_bytes()))[None]
+    else:
+        stored, _ = _canonical(path)
+    values = stored.astype(np.float32) / np.float32(255 if np.issubdtype(stored.dtype, np.integer) else 1)
+    if not (values.size and np.isfinite(values).all() and values.min() >= -1e-5 and values.max() <= 1 + 1e-5):
+        raise LabelError(
+            f"The map {shown(path.name)} holds values that are no probabilities.",
+            expected="0 to 1, or a byte of 0 to 255",
+            remedy="Scale it, or give label maps with --prediction-kind labels.",
+        )
+    return np.ascontiguousarray(values.clip(0, 1))
+
+
+def spacing_of(path: Path) -> tuple[float, float, float] | None:
+    """Spacing of a label map along (z, y, x), mm; None for a picture, which has none.
+
+    Raises:
+        ReadError: damaged, or of another format.
+    """
+    if path.name.lower().endswith(".png"):
+        return None
+    x, y, z = np.linalg.norm(_canonical(path)[1][:3, :3], axis=0)
+    return float(z), float(y), float(x)
+
+
+def _canonical(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Values ``[z, y, x]`` and the affine from voxel (x, y, z) to mm, RAS+."""
+    try:
+        with quiet():
+            stored, affine = _nrrd(path) if path.name.lower().endswith(".nrrd") else _nifti(path)
+            axes, canonical = canonical_axes(affine, stored.shape)
+            return axes.to_canonical(stored), canonical
+    except Exception:  # nibabel and pynrrd raise many types on garbage
+        raise ReadError(
+            f"The labels {shown(path.name)} are damaged or of another format.",
+            expected="three-dimensional NIfTI or NRRD",
+            remedy="Export them again as NIfTI.",
+        ) from None
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
