@@ -18,7 +18,7 @@ from groundglass.evaluation.evaluator import Mean, Scores, Setup, evaluate, summ
 from groundglass.evaluation.metrics import METRICS, value
 from groundglass.evaluation.pairs import DEFAULT_CODES, Source, label_maps, parse_codes, read_groups
 from groundglass.io import OutputFolder
-from groundglass.report.scores import markdown, number
+from groundglass.report.scores import markdown, number, unit_of
 
 KINDS: Final = ("labels", "map")
 DEFAULT_METRICS: Final = ("dice", "iou", "precision", "recall")
@@ -149,7 +149,7 @@ def _tell(scores: Scores, summary: Summary) -> None:
     asked = [convention.name for convention in scores.setup.conventions]
     for region, metrics in summary.items():
         for metric, means in metrics.items():
-            unit = METRICS[metric].unit
+            unit = unit_of(metric, scores)
             for name in asked:
                 sys.stdout.write(f"{region} {metric}: {_words(means[name], unit)}, {name}{_others(means, name)}\n")
     for note in dict.fromkeys([*scores.notes, *(mean.note for mean in _all(summary) if mean.note)]):

@@ -18,6 +18,7 @@ from groundglass.evaluation.statistics import Summary, summarise
 from groundglass.labels import UNKNOWN, Region, Tissue, inside, outside
 
 OVERALL: Final = "overall"
+NO_SIZE: Final = "Pictures have no pixel size: what is in mm is in pixels for them, and they have no volume."
 CLASSES: Final = (Region.GROUND_GLASS, Region.CONSOLIDATION)
 
 
@@ -129,7 +130,7 @@ def evaluate(pairs: Iterable[Pair], setup: Setup, on_pair: Callable[[int], objec
         if pair.resized:
             notes["Some predictions had another size and were resized to the truth's."] = None
         if pair.spacing_mm is None and any(METRICS[name].unit in ("mm", "mL") for name in setup.metrics):
-            notes["Pictures have no pixel size: their distances are in pixels, and they have no volume."] = None
+            notes[NO_SIZE] = None
         cuts = _cuts(pair, setup)
         for target in setup.targets:
             images += _slices(pair, target, setup, cuts)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from groundglass.evaluation.evaluator import OVERALL, Mean, Scores
+from groundglass.evaluation.evaluator import NO_SIZE, OVERALL, Mean, Scores
 from groundglass.evaluation.metrics import METRICS
 
 
 def number(mean: float | None) -> str:
     """Three decimals; a dash where there is none."""
     return "-" if mean is None else f"{mean:.3f}"
+
+
+def unit_of(metric: str, scores: Scores) -> str:
+    """The unit of a metric in these scores: pixels for mm where pictures have no size of a pixel."""
+    unit = METRICS[metric].unit
+    return "pixels" if unit == "mm" and NO_SIZE in scores.notes else unit
 
 
 def markdown(scores: Scores, summary: Mapping[str, Mapping[str, Mapping[str, Mean]]]) -> str:
@@ -25,9 +31,9 @@ def markdown(scores: Scores, summary: Mapping[str, Mapping[str, Mapping[str, Mea
     ]
     for region, metrics in summary.items():
         for metric, means in metrics.items():
-            kind = METRICS[metric]
+            unit = unit_of(metric, scores)
             cells = [_cell(means[name], name in asked) for name in names]
-            title = kind.title + (f", {kind.unit}" if kind.unit else "")
+            title = METRICS[metric].title + (f", {unit}" if unit else "")
             lines.append(f"| {overall if region == OVERALL else titles[region]} | {title} | {' | '.join(cells)} |")
     shown = ", ".join(f"`{name}`" for name in names if name in asked)
     lines += ["", f"Asked for: {shown}. In brackets: 95 % interval over groups, and the number of images or patients."]
