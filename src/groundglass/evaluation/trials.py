@@ -1,0 +1,204 @@
+"""Results of trainings: a row for each held-out slice and region of each run, in a CSV that is only ever continued.
+
+From the counts in it every convention and every test can be made anew, so a table is never begun again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Final
+
+from groundglass.errors import ReadError
+from groundglass.evaluation.conventions import Convention, Scored, sample
+from groundglass.evaluation.metrics import Evidence
+from groundglass.evaluation.overlap import Counts
+from groundglass.evaluation.statistics import Comparison, Summary, compare, summarise
+from groundglass.io.atomic import write_file
+
+ALL: Final = "all"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training and its test.
+
+    Attributes:
+        recipe: name of the recipe.
+        digest: hash of what in it decides the outcome, seed, fold and labels left out.
+        data: hash of the store's content.
+        seed: of the training.
+        fold: that was held out.
+        labels: labelled slices that were trained on, or ``all``.
+    """
+
+    recipe: str
+    digest: str
+    data: str
+    seed: int
+    fold: int
+    labels: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a trial came to on one held-out slice and region; ``minutes`` is of the whole training."""
+
+    trial: Trial
+    minutes: float
+    slice: str
+    group: str
+    region: str
+    counts: Counts
+
+
+_TRIAL: Final = tuple(field.name for field in fields(Trial))
+_COUNTS: Final = tuple(field.name for field in fields(Counts))
+COLUMNS: Final = (*_TRIAL, "minutes", "slice", "group", "region", *_COUNTS)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a results file; none where there is no file.
+
+    Raises:
+        ReadError: it is no results file.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            table = csv.DictReader(stream)
+            if tuple(table.fieldnames or ()) != COLUMNS:
+                raise ValueError("other columns")
+            return [_row(cells) for cells in table]
+    except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error):
+        raise ReadError(
+            f"{path.name} is no table of results, or it is damaged.",
+            expected=f"a CSV with the columns {', '.join(COLUMNS)}",
+            remedy="Choose another file, or restore it.",
+        ) from None
+
+
+def _row(cells: Mapping[str, str]) -> Row:
+    trial = Trial(
+        cells["recipe"], cells["digest"], cells["data"], int(cells["seed"]), int(cells["fold"]), cells["labels"]
+    )
+    counts = Counts(*(int(cells[name]) for name in _COUNTS))
+    return Row(trial, float(cells["minutes"]), cells["slice"], cells["group"], cells["region"], counts)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write a results file, whole or not at all.
+
+    Raises:
+        WriteError: it could not be written; an older file is as it was.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        told = (f"{row.minutes:.2f}", row.slice, row.group, row.region)
+        writer.writerow([*asdict(row.trial).values(), *told, *asdict(row.counts).values()])
+    write_file(path, text.getvalue().encode())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe at a number of labels: its scores, and how it compares with the first recipe.
+
+    Attributes:
+        recipe: its name.
+        labels: the number of labels, or ``all``.
+        region: key of the region.
+        score: of the slices, each averaged over seeds; None where no slice has the region.
+        seed_means: the mean of each seed.
+        against_first: this recipe less the first one, paired over groups; None for the first itself.
+        minutes: mean of a training.
+        folds: that were held out.
+    """
+
+    recipe: str
+    labels: str
+    region: str
+    score: Summary | None
+    seed_means: Mapping[int, float]
+    against_first: Comparison | None
+    minutes: float
+    folds: tuple[int, ...]
+
+
+def entries(rows: Sequence[Row], metric: str, convention: Convention) -> list[Entry]:
+    """A table of recipes by labels and regions; the first recipe is what the others are compared with."""
+    recipes, regions = (list(dict.fromkeys(names)) for names in zip(*((r.trial.recipe, r.region) for r in rows)))
+    made = []
+    for labels in sorted({row.trial.labels for row in rows}, key=lambda labels: (labels == ALL, labels.zfill(9))):
+        for region in regions:
+            first: dict[tuple[str, int], tuple[str, float]] = {}
+            for recipe in recipes:
+                chosen = [r for r in rows if (r.trial.recipe, r.trial.labels, r.region) == (recipe, labels, region)]
+                values = _values(chosen, metric, convention)
+                first = first if recipe != recipes[0] else values
+                against = None if recipe == recipes[0] else _against(values, first)
+                if chosen:
+                    made.append(_entry(recipe, labels, region, chosen, values, against))
+    return made
+
+
+def _values(rows: Sequence[Row], metric: str, convention: Convention) -> dict[tuple[str, int], tuple[str, float]]:
+    """(slice, seed) -> (group, value), of the slices that count."""
+    values = {}
+    for row in rows:
+        scored = Scored(row.slice, row.group, row.region, {"fixed": Evidence(row.counts)})
+        for value in sample(metric, [scored], [scored], convention).values:
+            values[row.slice, row.trial.seed] = row.group, value
+    return values
+
+
+def _against(
+    values: Mapping[tuple[str, int], tuple[str, float]], first: Mapping[tuple[str, int], tuple[str, float]]
+) -> Comparison | None:
+    shared = [key for key in values if key in first]
+    if not shared:
+        return None
+    return compare(
+        [values[key][1] for key in shared],
+        [first[key][1] for key in shared],
+        [values[key][0] for key in shared],
+        seeds=[seed for _, seed in shared],
+    )
+
+
+def _entry(
+    recipe: str,
+    labels: str,
+    region: str,
+    rows: Sequence[Row],
+    values: Mapping[tuple[str, int], tuple[str, float]],
+    against: Comparison | None,
+) -> Entry:
+    by_slice: dict[str, list[tuple[str, float]]] = {}
+    by_seed: dict[int, list[float]] = {}
+    for (name, seed), (group, value) in values.items():
+        by_slice.setdefault(name, []).append((group, value))
+        by_seed.setdefault(seed, []).append(value)
+    means = [sum(value for _, value in told) / len(told) for told in by_slice.values()]
+    groups = [told[0][0] for told in by_slice.values()]
+    minutes = {row.trial: row.minutes for row in rows}
+    return Entry(
+        recipe=recipe,
+        labels=labels,
+        region=region,
+        score=summarise(means, groups) if means else None,
+        seed_means={seed: sum(told) / len(told) for seed, told in sorted(by_seed.items())},
+        against_first=against,
+        minutes=sum(minutes.values()) / len(minutes),
+        folds=tuple(sorted({row.trial.fold for row in rows})),
+    )
+
+
+def done(rows: Iterable[Row]) -> set[Trial]:
+    """The trials that have rows, whatever their recipe was called."""
+    return {replace(row.trial, recipe="") for row in rows}
