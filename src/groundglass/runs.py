@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from groundglass.methods._method import Method
 from groundglass.preprocess.slices import restore
 from groundglass.provenance import Provenance, this_machine
 from groundglass.recipe import Recipe
-from groundglass.splits import make_folds
+from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
 MODEL_FILE: Final = "model.safetensors"
@@ -45,8 +46,13 @@ class Roles:
     unlabelled: tuple[int, ...]
 
 
-def roles(recipe: Recipe, store: Store) -> Roles:
+def roles(recipe: Recipe, store: Store, split: Split | None = None) -> Roles:
     """Who does what in a run: held out is the recipe's fold, labelled are as many slices as it says.
+
+    Args:
+        recipe: its data.
+        store: what it draws from.
+        split: the folds; made by group if None.
 
     Raises:
         UsageError: a store without labels, or with fewer than asked for.
@@ -60,7 +66,8 @@ def roles(recipe: Recipe, store: Store) -> Roles:
     train, unlabelled = store.labelled, store.unlabelled
     test: tuple[int, ...] = ()
     if data.folds is not None and data.fold is not None:
-        fold = make_folds(store.slices, data.folds, SPLIT_SEED).fold(data.fold, store.slices)
+        split = split or make_folds(store.slices, data.folds, SPLIT_SEED)
+        fold = split.fold(data.fold, store.slices)
         train, test, unlabelled = (
             tuple(store.number(name) for name in names) for names in (fold.train, fold.test, fold.unlabelled)
         )
@@ -82,6 +89,8 @@ def train(
     store: Store,
     output: Path,
     watch: Watch = lambda name, steps: nullcontext(lambda report: None),  # noqa: ARG005
+    *,
+    split: Split | None = None,
 ) -> tuple[Method, Roles]:
     """Train all stages of a recipe, going on where an earlier run in the folder stopped, and write the model.
 
@@ -90,6 +99,7 @@ def train(
         store: what to learn from.
         output: folder for the model, and one folder a stage.
         watch: told of every step.
+        split: the folds; made by group if None.
 
     Returns:
         the method in eval mode, and which slices did what.
@@ -97,7 +107,7 @@ def train(
     Raises:
         GroundglassError: recipe, store or the state in the folder are not what they should be.
     """
-    dealt = roles(recipe, store)
+    dealt = roles(recipe, store, split)
     outputs = tissue_groups(value for number in dealt.train for value in store.slices[number].sets)
     if len(outputs) < 2:
         raise LabelError(
@@ -113,7 +123,7 @@ def train(
                 _batches(recipe, number, store, dealt),
                 stage.training,
                 output / f"stage-{number + 1}",
-                identity=f"{recipe.digest} {store.content} {__version__}",
+                identity=f"{recipe.digest} {store.content} {__version__}" + _digest(split),
                 on_step=tell,
             )
         method.load_state_dict(weights)
@@ -121,6 +131,10 @@ def train(
         raise ValueError("a recipe without a stage")
     _write_model(output, recipe, store, method, dealt)
     return method.eval(), dealt
+
+
+def _digest(split: Split | None) -> str:
+    return "" if split is None else " " + hashlib.sha256(as_json(split).encode()).hexdigest()
 
 
 def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles) -> Batches:

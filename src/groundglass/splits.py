@@ -64,13 +64,13 @@ class Split:
         seed: that it was drawn with.
         folds: how many.
         fold_of_group: for each labelled group the fold in which it is tested.
-        hashes: id of each labelled slice -> hash of its content.
+        hashes: id of each labelled slice -> hash of its content; None where a split is shared by its groups alone.
     """
 
     seed: int
     folds: int
     fold_of_group: Mapping[str, int]
-    hashes: Mapping[str, str]
+    hashes: Mapping[str, str] | None
 
     def fold(self, number: int, items: Sequence[Item]) -> Fold:
         """The slices of a fold, of the store that the split was made for.
@@ -93,9 +93,10 @@ class Split:
 
     def _check(self, items: Sequence[Item]) -> None:
         now = {item.id: item.hash for item in items if item.labelled}
-        odd = [name for name in {**self.hashes, **now} if self.hashes.get(name) != now.get(name)]
+        made_for = now if self.hashes is None else self.hashes
+        odd = [name for name in {**made_for, **now} if made_for.get(name) != now.get(name)]
         if odd:
-            what = "was changed" if odd[0] in now and odd[0] in self.hashes else "was added or removed"
+            what = "was changed" if odd[0] in now and odd[0] in made_for else "was added or removed"
             raise ReadError(
                 f"The store is not the one that the split was made for: {len(odd)} labelled slices differ "
                 f"({odd[0]} {what}).",
@@ -154,7 +155,8 @@ def read_split(path: Path) -> Split:
         if values["format"] != FORMAT:
             raise ValueError("another version")
         fold_of_group = {str(group): int(fold) for group, fold in values["fold_of_group"].items()}
-        hashes = {str(name): str(value) for name, value in values["hashes"].items()}
+        made_for = values.get("hashes")
+        hashes = None if made_for is None else {str(name): str(value) for name, value in made_for.items()}
         return Split(int(values["seed"]), int(values["folds"]), fold_of_group, hashes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ReadError(

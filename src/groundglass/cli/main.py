@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from groundglass import __version__
-from groundglass.errors import GroundglassError
+from groundglass.errors import GroundglassError, UsageError
 
 app = typer.Typer(
     name="groundglass",
@@ -197,6 +197,82 @@ def _train(
         from groundglass.cli.train import run_train
 
         run_train(recipe, output, store, fold, quiet)
+
+
+study = typer.Typer(no_args_is_help=True, help="Tables: cross-validation, label budgets, comparisons, leaks.")
+app.add_typer(study, name="study")
+Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="TOML files; the first is compared with.")]
+StoreOption = Annotated[Path, typer.Option(metavar="STORE", help="The prepared store.")]
+StudyOutput = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and rows.")]
+Seeds = Annotated[int, typer.Option(min=1, help="How many, from 0.")]
+Folds = Annotated[list[int], typer.Option("--fold", min=0, help="Hold out this fold only, again for more.")]
+SplitFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--split", metavar="FILE", help="Folds to use; made by group by default."),
+]
+Results = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="CSV", help="Rows of all runs, continued; OUT/results.csv by default."),
+]
+StudyConvention = Annotated[str, typer.Option("--convention", help="How slices are averaged.")]
+
+
+@study.command("crossval")
+def _crossval(
+    recipes: Recipes,
+    store: StoreOption,
+    output: StudyOutput,
+    seeds: Seeds = 3,
+    folds: Folds = [],  # noqa: B006 - typer copies it
+    split: SplitFile = None,
+    results: Results = None,
+    convention: StudyConvention = "present",
+    quiet: Quiet = False,
+) -> None:
+    """Train and test recipes on folds by group and several seeds; the table, intervals and paired tests."""
+    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet)
+
+
+@study.command("budget")
+def _budget(
+    recipes: Recipes,
+    store: StoreOption,
+    output: StudyOutput,
+    labels: Annotated[str, typer.Option(help="Numbers of labelled slices, such as 5,10,20,40.")] = "5,10,20,40",
+    seeds: Seeds = 3,
+    folds: Folds = [],  # noqa: B006
+    split: SplitFile = None,
+    results: Results = None,
+    convention: StudyConvention = "present",
+    quiet: Quiet = False,
+) -> None:
+    """The same at several numbers of labels: what each recipe makes of few, as a table and a curve."""
+    numbers = [int(part) for part in labels.split(",") if part.strip().isdecimal()]
+    with _ending():
+        if not numbers or len(numbers) != len(labels.split(",")) or min(numbers) < 1:
+            raise UsageError(f"The labels {labels!r}.", expected="whole numbers, from 1", remedy="Such as 5,10,20,40")
+    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet)
+
+
+def _study(
+    recipes: list[Path],
+    store: Path,
+    output: Path,
+    seeds: int,
+    folds: list[int],
+    labels: list[int],
+    split: Path | None,
+    results: Path | None,
+    convention: str,
+    quiet: bool,
+) -> None:
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.study import Options, run_study
+
+        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet))
 
 
 @app.command("demo")

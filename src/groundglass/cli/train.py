@@ -32,7 +32,7 @@ def run_train(recipe_file: Path, output: Path, store_path: Path | None, fold: in
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of the precision at every start
     recipe = _with_fold(load(recipe_file), fold)
     store = open_store(store_path or Path(recipe.data.store))
-    method, dealt = runs.train(recipe, store, output, lambda name, steps: _bar(quiet, name, steps))
+    method, dealt = runs.train(recipe, store, output, lambda name, steps: bar(quiet, name, steps))
     if dealt.test:
         _tell_scores(output, runs.score(method, store, dealt.test))
     sys.stdout.write(f"The model: {output / runs.MODEL_FILE}\n")
@@ -60,7 +60,7 @@ def _tell_scores(output: Path, counts: dict[tuple[str, Region], Counts]) -> None
         sys.stdout.write(f"{region.title}: Dice {', '.join(means)} ({len(images)} held-out slices, p > 0.5)\n")
 
 
-class _bar:  # noqa: N801 - used as a function
+class bar:  # noqa: N801 - used as a function
     """A progress bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, quiet: bool, name: str, steps: int) -> None:

@@ -132,7 +132,7 @@ class Entry:
 
 def entries(rows: Sequence[Row], metric: str, convention: Convention) -> list[Entry]:
     """A table of recipes by labels and regions; the first recipe is what the others are compared with."""
-    recipes, regions = (list(dict.fromkeys(names)) for names in zip(*((r.trial.recipe, r.region) for r in rows)))
+    recipes, regions = list(dict.fromkeys(r.trial.recipe for r in rows)), list(dict.fromkeys(r.region for r in rows))
     made = []
     for labels in sorted({row.trial.labels for row in rows}, key=lambda labels: (labels == ALL, labels.zfill(9))):
         for region in regions:

@@ -1,0 +1,160 @@
+"""``groundglass study crossval`` and ``budget``: recipes by folds, seeds and numbers of labels, to a table."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+from groundglass import runs
+from groundglass.cli.train import bar
+from groundglass.errors import UsageError
+from groundglass.evaluation.conventions import Convention
+from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries, read_rows, write_rows
+from groundglass.io import OutputFolder
+from groundglass.io.atomic import make_folder, write_file
+from groundglass.recipe import Recipe, load
+from groundglass.report.study import curve, markdown
+from groundglass.splits import Split, as_json, make_folds, read_split
+from groundglass.store import Store, open_store
+
+RESULTS_FILE: Final = "results.csv"
+METRIC: Final = "dice"
+UNNAMED: Final = ("seed", "fold", "labels")  # a trial says them itself
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study was called with, but its recipes.
+
+    Attributes:
+        store: of all recipes.
+        output: folder for tables, and for what runs leave until they are done.
+        seeds: how many, from 0.
+        folds: which are held out; all if empty.
+        labels: numbers of labelled slices; all labelled ones if empty.
+        split: a file of folds; made by group if None.
+        results: the rows of all runs, continued.
+        convention: of the averages.
+    """
+
+    store: Path
+    output: Path
+    seeds: int = 3
+    folds: Sequence[int] = ()
+    labels: Sequence[int] = ()
+    split: Path | None = None
+    results: Path | None = None
+    convention: str = "present"
+    quiet: bool = False
+
+
+def run_study(recipe_files: Sequence[Path], options: Options) -> None:
+    """Train and test each recipe on each fold, seed and number of labels that has no row yet; then the tables.
+
+    Raises:
+        GroundglassError: recipes, store, split or results are not what they should be; a study of numbers of labels
+            without a supervised recipe.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    recipes = _recipes(recipe_files, options)
+    convention = Convention.parse(options.convention)
+    store = open_store(options.store)
+    split = make_folds(store.slices, 5, runs.SPLIT_SEED) if options.split is None else read_split(options.split)
+    results = options.results or options.output / RESULTS_FILE
+    make_folder(options.output)
+    write_file(options.output / "split.json", as_json(split).encode())
+    trials = list(_trials(recipes, store, split, options))
+    rows = read_rows(results)
+    left = [(recipe, trial) for recipe, trial in trials if replace(trial, recipe="") not in done(rows)]
+    sys.stderr.write(f"{len(trials)} trainings, {len(trials) - len(left)} of them have results already.\n")
+    for number, (recipe, trial) in enumerate(left, 1):
+        made = _run(recipe, trial, store, split, options)
+        # read again: another process may have written since
+        rows = [*read_rows(results), *made]
+        write_rows(results, rows)
+        sys.stderr.write(f"{number} of {len(left)}: {_words(trial, made)}\n")
+    wanted = {replace(trial, recipe=""): trial.recipe for _, trial in trials}
+    named = [
+        replace(row, trial=replace(row.trial, recipe=wanted[replace(row.trial, recipe="")]))
+        for row in rows
+        if replace(row.trial, recipe="") in wanted
+    ]
+    _write(entries(_in_order(named, list(recipes)), METRIC, convention), convention, store, options)
+
+
+def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
+    recipes: dict[str, Recipe] = {}
+    for file in files:
+        if file.stem in recipes:
+            raise UsageError(
+                f"Two recipes are called {file.stem}.", expected="one of each name", remedy="Rename one of them."
+            )
+        recipes[file.stem] = load(file)
+    if options.labels and not any(recipe.stage[-1].method == "supervised" for recipe in recipes.values()):
+        raise UsageError(
+            "A study of numbers of labels without a supervised recipe.",
+            expected="one among them: what unlabelled slices give is a difference",
+            remedy="Add a recipe with the method supervised.",
+        )
+    return recipes
+
+
+def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Options) -> Iterator[tuple[Recipe, Trial]]:
+    """Every training of the study; seeds outermost, so that a study that is stopped has whole comparisons."""
+    labels = [str(number) for number in options.labels] or [ALL]
+    folds = options.folds or range(split.folds)
+    for seed, amount, fold, (name, recipe) in product(range(options.seeds), labels, folds, recipes.items()):
+        table = recipe.model_dump()
+        table["seed"] = seed
+        table["data"] |= {"fold": fold, "folds": split.folds, "labels": None if amount == ALL else int(amount)}
+        made = Recipe.parse(table)
+        yield made, Trial(name, _digest(recipe), store.content[:16], seed, fold, amount)
+
+
+def _digest(recipe: Recipe) -> str:
+    """Of the recipe without what a trial says itself."""
+    table = recipe.model_dump()
+    table["seed"] = 0
+    table["data"] |= {"fold": None, "folds": None, "labels": None}
+    return Recipe.parse(table).digest[:16]
+
+
+def _run(recipe: Recipe, trial: Trial, store: Store, split: Split, options: Options) -> list[Row]:
+    folder = options.output / "runs" / f"{trial.digest}-{trial.labels}-{trial.seed}-{trial.fold}"
+    began = time.perf_counter()
+    method, dealt = runs.train(recipe, store, folder, lambda name, steps: bar(options.quiet, name, steps), split=split)
+    minutes = (time.perf_counter() - began) / 60
+    counts = runs.score(method, store, dealt.test)
+    shutil.rmtree(folder)  # its rows are what is kept
+    groups = {info.id: info.group for info in store.slices}
+    return [Row(trial, minutes, name, groups[name], region.key, found) for (name, region), found in counts.items()]
+
+
+def _in_order(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    return sorted(rows, key=lambda row: names.index(row.trial.recipe))
+
+
+def _words(trial: Trial, rows: Sequence[Row]) -> str:
+    made = entries(rows, METRIC, Convention("present"))
+    scores = ", ".join(f"{entry.region} {entry.score.mean:.3f}" for entry in made if entry.score)
+    return f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}, {trial.labels} labels: Dice {scores}"
+
+
+def _write(table: Sequence[Entry], convention: Convention, store: Store, options: Options) -> None:
+    heading = f"{store.dataset}, Dice, convention {convention.name}, p > 0.5, {options.seeds} seeds"
+    text = markdown(table, heading)
+    with OutputFolder(options.output) as output:
+        output.path("table.md").write_text(text, encoding="utf-8", newline="\n")
+        summary = {"heading": heading, "entries": [asdict(entry) for entry in table]}
+        output.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
+        if len({entry.labels for entry in table}) > 1:
+            output.path("curve.svg").write_text(curve(table, heading), encoding="utf-8", newline="\n")
+    sys.stdout.write(text)

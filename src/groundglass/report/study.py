@@ -1,0 +1,123 @@
+"""A study's table in Markdown, and its curve of scores against numbers of labels as an SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import stdev
+from typing import Final
+from xml.sax.saxutils import escape
+
+from groundglass.evaluation.trials import ALL, Entry
+from groundglass.labels import Region
+
+TITLES: Final = {region.key: region.title for region in Region}
+
+
+def markdown(table: Sequence[Entry], heading: str) -> str:
+    """A row for each number of labels, region and recipe; differences are from the first recipe."""
+    lines = [
+        f"{heading}.",
+        "",
+        "| labels | region | recipe | mean [95 %], slices, groups | SD over seeds | difference [95 %], pairs "
+        "| t-test p | Wilcoxon p | d_z | min |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in table:
+        against = entry.against_first
+        difference = ["", "", "", ""]
+        if against is not None:
+            interval = _interval(against.ci_low, against.ci_high, signed=True)
+            difference = [
+                f"{against.mean_difference:+.3f}{interval}, {against.pairs}",
+                *(_number(value) for value in (against.t_p, against.wilcoxon_p, against.effect_size)),
+            ]
+        seeds = list(entry.seed_means.values())
+        cells = [
+            entry.labels,
+            TITLES.get(entry.region, entry.region),
+            entry.recipe,
+            _score(entry),
+            _number(stdev(seeds)) if len(seeds) > 1 else "",
+            *difference,
+            f"{entry.minutes:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    folds = sorted({fold for entry in table for fold in entry.folds})
+    notes = sorted({entry.score.note for entry in table if entry.score and entry.score.note})
+    held_out = f"Held out: folds {', '.join(map(str, folds))}, by group."
+    lines += ["", f"{held_out} A slice's score is averaged over seeds; intervals and pairs are of groups."]
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+def _score(entry: Entry) -> str:
+    score = entry.score
+    if score is None:
+        return "-"
+    return f"{score.mean:.3f}{_interval(score.ci_low, score.ci_high)}, {score.n}, {score.units}"
+
+
+def _interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    if low is None or high is None:
+        return ""
+    return f" [{low:+.3f}, {high:+.3f}]" if signed else f" [{low:.3f}, {high:.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+WIDE, HIGH, LEFT, BELOW = 640, 360, 50, 40
+COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
+DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
+
+
+def curve(table: Sequence[Entry], heading: str) -> str:
+    """Infection against the number of labels (the first region where there is none), whiskers the 95 % intervals."""
+    regions = [entry.region for entry in table]
+    region = Region.INFECTION.key if Region.INFECTION.key in regions else regions[0]
+    shown = [entry for entry in table if entry.region == region and entry.score is not None]
+    labels = list(dict.fromkeys(entry.labels for entry in shown))
+    recipes = list(dict.fromkeys(entry.recipe for entry in shown))
+    step = (WIDE - LEFT - 30) / max(len(labels) - 1, 1)
+
+    def across(entry: Entry) -> float:
+        # recipes a little apart, or their whiskers would lie on each other
+        return LEFT + 10 + labels.index(entry.labels) * step + 4 * recipes.index(entry.recipe)
+
+    def down(value: float) -> float:
+        return HIGH - BELOW - value * (HIGH - BELOW - 30)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {HIGH}" font-family="sans-serif" font-size="12">',
+        f"<title>{escape(heading)}, {TITLES.get(region, region)}</title>",
+        f'<rect width="{WIDE}" height="{HIGH}" fill="#fff"/>',
+    ]
+    for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+        parts.append(f'<path d="M{LEFT} {down(tick):.1f}H{WIDE - 10}" stroke="#ddd"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:.1f}</text>')
+    for place, label in enumerate(labels):
+        name = "all" if label == ALL else label
+        parts.append(f'<text x="{LEFT + 10 + place * step:.1f}" y="{HIGH - 18}" text-anchor="middle">{name}</text>')
+    for number, recipe in enumerate(recipes):
+        parts += _line([entry for entry in shown if entry.recipe == recipe], number, recipe, across, down)
+    parts.append(f'<text x="{WIDE / 2}" y="{HIGH - 3}" text-anchor="middle">labelled slices</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def _line(
+    entries: Sequence[Entry],
+    number: int,
+    recipe: str,
+    across: Callable[[Entry], float],
+    down: Callable[[float], float],
+) -> list[str]:
+    colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+    points = [(across(entry), entry.score) for entry in entries if entry.score is not None]
+    path = "L".join(f"{x:.1f} {down(score.mean):.1f}" for x, score in points)
+    parts = [f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>']
+    for x, score in points:
+        parts.append(f'<circle cx="{x:.1f}" cy="{down(score.mean):.1f}" r="3" fill="{colour}"/>')
+        if score.ci_low is not None and score.ci_high is not None:
+            parts.append(f'<path d="M{x:.1f} {down(score.ci_low):.1f}V{down(score.ci_high):.1f}" stroke="{colour}"/>')
+    parts.append(f'<text x="{LEFT + 10}" y="{18 + 14 * number}" fill="{colour}">{escape(recipe)}</text>')
+    return parts

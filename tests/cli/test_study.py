@@ -1,0 +1,112 @@
+import csv
+import json
+
+import pytest
+
+from groundglass import runs
+from tests.cli.test_train import RECIPE
+from tests.toy_store import make_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store") / "toy")
+
+
+@pytest.fixture
+def recipes(tmp_path):
+    short = RECIPE.replace("steps = 60", "steps = 3")
+    (tmp_path / "plain.toml").write_text(short)
+    (tmp_path / "teacher.toml").write_text(short.replace("supervised", "mean_teacher"))
+    return tmp_path / "plain.toml", tmp_path / "teacher.toml"
+
+
+def rows_of(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_crossval_tests_every_labelled_slice_once_a_seed_and_writes_all_down(run, store, recipes, tmp_path):
+    ended = run("study", "crossval", *recipes, "--store", store, "--seeds", "2", "-o", tmp_path / "out", "-q")
+    assert ended.code == 0, ended.err
+    rows = rows_of(tmp_path / "out" / "results.csv")
+    tested = [(row["recipe"], row["seed"], row["slice"]) for row in rows if row["region"] == "infection"]
+    assert sorted(tested) == sorted(
+        (name, seed, f"toy/{number}") for name in ("plain", "teacher") for seed in "01" for number in range(10)
+    )
+    assert {row["labels"] for row in rows} == {"all"}
+    assert json.loads((tmp_path / "out" / "split.json").read_text())["folds"] == 5
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert "convention present" in summary["heading"]
+    teacher = [entry for entry in summary["entries"] if entry["recipe"] == "teacher"]
+    assert all(entry["against_first"]["pairs"] == 5 for entry in teacher if entry["region"] == "infection")
+    assert "| all | Infection | teacher |" in ended.out
+    assert not list((tmp_path / "out" / "runs").iterdir())  # what runs left is gone
+    assert str(tmp_path) not in (tmp_path / "out" / "results.csv").read_text()
+
+
+def test_a_study_goes_on_where_it_was(run, store, recipes, tmp_path, monkeypatch):
+    words = ("study", "crossval", *recipes, "--store", store, "--seeds", "1", "--fold", "0", "--fold", "1", "-q")
+    trained, train = [], runs.train
+
+    def stopped(*args, **more):
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append(args[0].seed)
+        return train(*args, **more)
+
+    monkeypatch.setattr(runs, "train", stopped)
+    results = ("--results", tmp_path / "all.csv")
+    assert run(*words, *results, "-o", tmp_path / "out").code == 130
+    assert len({(row["recipe"], row["fold"]) for row in rows_of(tmp_path / "all.csv")}) == 3
+    trained.clear()
+    ended = run(*words, *results, "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert "4 trainings, 3 of them have results already" in ended.err
+    assert len(trained) == 1
+    again = run(*words, *results, "-o", tmp_path / "elsewhere")  # a table is continued, wherever it is written
+    assert len(trained) == 1
+    assert again.out == ended.out
+
+
+def test_budget_has_a_row_for_each_number_of_labels_and_a_curve(run, store, recipes, tmp_path):
+    words = ("--labels", "2,6", "--seeds", "1", "--fold", "2", "-q")
+    ended = run("study", "budget", *recipes, "--store", store, "-o", tmp_path / "out", *words)
+    assert ended.code == 0, ended.err
+    assert {row["labels"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"2", "6"}
+    assert (tmp_path / "out" / "curve.svg").read_text().startswith("<svg")
+
+
+def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
+    split = {"format": 1, "seed": 9, "folds": 2, "fold_of_group": {f"g{n}": int(n > 0) for n in range(5)}}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    words = ("--split", tmp_path / "split.json", "--seeds", "1", "--fold", "0", "-q")
+    assert run("study", "crossval", recipes[0], "--store", store, "-o", tmp_path / "out", *words).code == 0
+    assert {row["group"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"g0"}
+    split["fold_of_group"].pop("g1")
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    ended = run("study", "crossval", recipes[0], "--store", store, "-o", tmp_path / "other", *words)
+    assert ended.code == 1
+    assert "the group g1 is not in both" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "says"),
+    [
+        ("budget", ("--labels", "5,x"), "whole numbers"),
+        ("budget", ("--labels", "0"), "whole numbers"),
+        ("crossval", ("--convention", "presnt"), "Did you mean 'present'"),
+        ("crossval", ("--fold", "7"), "below the number of folds"),
+        ("budget", ("--labels", "30"), "30 labelled slices are asked for, 8 can be trained on"),
+    ],
+)
+def test_a_study_that_cannot_be(run, store, recipes, tmp_path, command, words, says):
+    ended = run("study", command, recipes[0], "--store", store, "-o", tmp_path / "out", *words, "-q")
+    assert ended.code == 2
+    assert says in ended.error
+
+
+def test_a_budget_without_a_supervised_recipe_is_refused(run, store, recipes, tmp_path):
+    ended = run("study", "budget", recipes[1], "--store", store, "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "without a supervised recipe" in ended.error

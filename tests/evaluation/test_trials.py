@@ -1,0 +1,72 @@
+from dataclasses import replace
+
+import pytest
+
+from groundglass.errors import ReadError
+from groundglass.evaluation.conventions import Convention
+from groundglass.evaluation.overlap import Counts
+from groundglass.evaluation.trials import Row, Trial, done, entries, read_rows, write_rows
+from groundglass.report.study import curve, markdown
+
+FIRST = Trial("first", "a" * 16, "d" * 16, 0, 0, "all")
+
+
+def row(value, slice_="s1", group="g1", recipe="first", seed=0, labels="all", region="infection"):
+    """A row with a Dice of ``value`` tenths: 2 v / (2 v + 2 (10 - v)) = v / 10."""
+    trial = replace(FIRST, recipe=recipe, digest=recipe.ljust(16), seed=seed, labels=labels)
+    return Row(trial, 1.5, slice_, group, region, Counts(value, 10 - value, 10 - value, 80))
+
+
+def test_rows_survive_their_file(tmp_path):
+    rows = [row(3), row(4, "s,2", 'g"2"', seed=1, labels="20")]
+    write_rows(tmp_path / "results.csv", rows)
+    assert read_rows(tmp_path / "results.csv") == rows
+    assert read_rows(tmp_path / "absent.csv") == []
+    assert done(rows) == {replace(one.trial, recipe="") for one in rows}
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "\xff"])
+def test_what_is_no_table_of_results(tmp_path, text):
+    (tmp_path / "results.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(ReadError, match="no table of results"):
+        read_rows(tmp_path / "results.csv")
+
+
+def test_seeds_are_averaged_within_a_slice_and_pairs_are_groups():
+    rows = [
+        *(row(value, "s1", "g1", seed=seed) for seed, value in enumerate((2, 4))),  # 0.3
+        *(row(value, "s2", "g1", seed=seed) for seed, value in enumerate((5, 5))),  # 0.5; g1: 0.4
+        *(row(value, "s3", "g2", seed=seed) for seed, value in enumerate((6, 8))),  # 0.7
+        *(row(value + 1, name, group, "second", seed) for seed in (0, 1)
+          for value, name, group in ((3, "s1", "g1"), (5, "s2", "g1"), (8, "s3", "g2"))),  # 0.4, 0.6; 0.9
+    ]  # fmt: skip
+    first, second = entries(rows, "dice", Convention("present"))
+    assert first.score.mean == pytest.approx((0.3 + 0.5 + 0.7) / 3)
+    assert (first.score.n, first.score.units) == (3, 2)
+    assert first.seed_means == {0: pytest.approx((0.2 + 0.5 + 0.6) / 3), 1: pytest.approx((0.4 + 0.5 + 0.8) / 3)}
+    assert first.against_first is None
+    # g1: 0.5 less 0.4; g2: 0.9 less 0.7
+    assert second.against_first.mean_difference == pytest.approx((0.1 + 0.2) / 2)
+    assert second.against_first.pairs == 2
+    assert first.minutes == 1.5
+
+
+def test_the_table_has_the_numbers_of_labels_in_order_and_a_curve():
+    rows = [row(v, f"s{n}", f"g{n}", recipe, labels=labels) for n in range(3) for recipe in ("first", "<b>")
+            for v, labels in ((7, "all"), (3, "5"), (5, "20"))]  # fmt: skip
+    table = entries(rows, "dice", Convention("present"))
+    assert list(dict.fromkeys(entry.labels for entry in table)) == ["5", "20", "all"]
+    text = markdown(table, "toy, Dice, convention present")
+    assert "toy, Dice, convention present" in text
+    assert "| 20 | Infection | first | 0.500" in text
+    drawn = curve(table, "toy")
+    assert drawn.count("<circle") == 6
+    assert "<b>" not in drawn
+    assert "&lt;b&gt;" in drawn
+
+
+def test_a_region_that_no_slice_has_is_said_to_have_no_score():
+    empty = replace(row(3), counts=Counts(0, 0, 0, 100))
+    (entry,) = entries([empty], "dice", Convention("present"))
+    assert entry.score is None
+    assert "| - |" in markdown([entry], "toy")
