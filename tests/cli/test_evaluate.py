@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groundglass.store import open_store
+from tests.toy_store import make_store
+
 AFFINE = np.diag([1.0, 1, 1, 1])
 
 
@@ -191,6 +194,24 @@ def test_groups_make_the_interval(run, tmp_path):
     assert means[0]["mean"] == means[1]["mean"]
     wide = [mean["ci_high"] - mean["ci_low"] for mean in means]
     assert wide[1] > 1.2 * wide[0] > 0  # what differs is the patient
+
+
+def test_a_store_is_a_truth_with_its_own_groups(run, tmp_path):
+    store = open_store(make_store(tmp_path / "store"))
+    for number in store.labelled[:6]:
+        codes = np.select([store.label_set(number) == 4, store.label_set(number) == 8], [2, 3], 0)
+        save_png(tmp_path / "found" / f"{store.slices[number].id.replace('/', '_')}.png", codes)
+    ended = run("evaluate", tmp_path / "found", tmp_path / "store", "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(summary) == {"infection", "ground_glass", "consolidation", "overall"}
+    assert summary["ground_glass"]["dice"]["present"]["mean"] == 1
+    with (tmp_path / "out" / "scores.csv").open(newline="") as stream:
+        assert {row["group"] for row in csv.DictReader(stream)} == {f"g{number}" for number in range(5)}
+    save_png(tmp_path / "found" / "toy_99.png", codes)
+    ended = run("evaluate", tmp_path / "found", tmp_path / "store", "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "of no labelled slice of the store, the first is toy_99" in ended.error
 
 
 def blocks(page):

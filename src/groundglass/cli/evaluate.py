@@ -16,7 +16,7 @@ from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import Convention
 from groundglass.evaluation.evaluator import Mean, Scores, Setup, evaluate, summary_of, targets_of
 from groundglass.evaluation.metrics import METRICS, value
-from groundglass.evaluation.pairs import DEFAULT_CODES, Source, label_maps, parse_codes, read_groups
+from groundglass.evaluation.pairs import DEFAULT_CODES, Source, label_maps, parse_codes, read_groups, truth_table
 from groundglass.io import OutputFolder
 from groundglass.report.scores import markdown, number, unit_of
 
@@ -59,10 +59,10 @@ def run_evaluate(predictions: Path, truth: Path, output: Path, options: Options)
 
 def score(predictions: Path, truth: Path, options: Options) -> Scores:
     """The scores of a folder of predictions."""
-    source, setup = _source(predictions, truth, options), _setup(options)
+    source, setup = _source(predictions, truth, options), _setup(options, truth)
     with Phases(options.quiet) as phases:
         phases.begin("scoring")
-        count = len(label_maps(truth))
+        count = len(label_maps(predictions))
         return evaluate(source.pairs(), setup, lambda done: phases.advance(done / count))
 
 
@@ -82,7 +82,7 @@ def _source(predictions: Path, truth: Path, options: Options) -> Source:
     )
 
 
-def _setup(options: Options) -> Setup:
+def _setup(options: Options, truth: Path) -> Setup:
     conventions = tuple(Convention.parse(text) for text in options.conventions or ("present",))
     for metric in options.metrics:
         if metric not in METRICS:
@@ -108,9 +108,9 @@ def _setup(options: Options) -> Setup:
     if not 0 <= options.threshold < 1:
         raise UsageError(f"A threshold of {options.threshold:g}.", expected="0 to below 1", remedy="For instance: 0.5")
     asked = tuple(dict.fromkeys(options.regions))
-    tables = (
-        [parse_codes(options.truth_codes)] if maps else [parse_codes(options.codes), parse_codes(options.truth_codes)]
-    )
+    tables = [truth_table(truth, parse_codes(options.truth_codes))]
+    if not maps:
+        tables.append(parse_codes(options.codes))
     targets = targets_of(tables, asked)
     if any(convention.background for convention in conventions) and not maps and not asked:
         targets += targets_of(tables, ("background",))

@@ -140,7 +140,7 @@ def _evaluate(
     predictions: Annotated[
         Path, typer.Argument(metavar="PREDICTIONS", help="Label maps or maps: a folder, or a file.")
     ],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True label maps, with the same names.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True label maps, with the same names, or a store.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the scores.")],
     kind: Annotated[
         str, typer.Option("--prediction-kind", help="labels, or map: of one --region, bytes or 0 to 1.")

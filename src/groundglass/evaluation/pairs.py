@@ -16,6 +16,8 @@ from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.io.files import shown
 from groundglass.io.label_maps import read_label_map, read_map, spacing_of
 from groundglass.labels import Tissue, sets_from_codes
+from groundglass.store import Store, open_store
+from groundglass.store.writer import MANIFEST
 
 SUFFIXES: Final = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".png")
 DEFAULT_CODES: Final = "0=background,1=lung,2=ground_glass,3=consolidation"
@@ -51,9 +53,10 @@ class Source:
 
     Attributes:
         predictions: a folder of label maps or maps, or one.
-        truth: the same, of label maps, with the same stems.
+        truth: the same, of label maps, with the same stems; or a prepared store, whose slice ``case/3`` is met by
+            ``case_3.png``.
         codes: what the predictions' codes mean.
-        truth_codes: what the truth's codes mean.
+        truth_codes: what the truth's codes mean; those of a store are sets already.
         maps: whether predictions are maps.
         groups: name -> patient; None: each is one.
         resize: whether predictions of another size are brought to the truth's.
@@ -74,6 +77,8 @@ class Source:
             UsageError: nothing there, partners missing, a name that two files have, or one without a group.
             ReadError, LabelError: (when its turn comes) damaged, other sizes, unknown codes.
         """
+        if is_store(self.truth):
+            return self._pairs_of_store(open_store(self.truth))
         partners = _partners(label_maps(self.predictions), label_maps(self.truth))
         lonely = sorted(set(partners) - set(self.groups)) if self.groups is not None else []
         if lonely:
@@ -84,8 +89,36 @@ class Source:
             )
         return (self._pair(name, *files) for name, files in partners.items())
 
+    def _pairs_of_store(self, store: Store) -> Iterator[Pair]:
+        """The labelled slices that are predicted; a patient is the store's group unless a table says otherwise."""
+        numbers = {store.slices[number].id.replace("/", "_"): number for number in store.labelled}
+        found = label_maps(self.predictions)
+        strange = sorted(set(found) - set(numbers))
+        if strange:
+            raise UsageError(
+                f"{len(strange)} predictions are of no labelled slice of the store, the first is {shown(strange[0])}.",
+                expected="CASE_SLICE.png, as the store's index has CASE/SLICE",
+                remedy="Rename them.",
+            )
+        for name, file in found.items():
+            info, sets = store.slices[numbers[name]], store.label_set(numbers[name])
+            if sets is not None:
+                group = info.group if self.groups is None else self.groups.get(name, name)
+                yield self._with_truth(name, group, file, sets[None], info.spacing_mm)
+
     def _pair(self, name: str, found: Path, true: Path) -> Pair:
         truth = _named(name, lambda: sets_from_codes(read_label_map(true), self.truth_codes))
+        group = self.groups[name] if self.groups is not None else name
+        return self._with_truth(name, group, found, truth, spacing_of(true))
+
+    def _with_truth(
+        self,
+        name: str,
+        group: str,
+        found: Path,
+        truth: NDArray[np.uint8],
+        spacing_mm: tuple[float, float, float] | None,
+    ) -> Pair:
         if self.maps:
             values: NDArray[Any] = read_map(found)
         else:
@@ -96,11 +129,11 @@ class Source:
             values = np.stack([_resized(plane, truth.shape[1:]) for plane in values])
         return Pair(
             name=name,
-            group=self.groups[name] if self.groups is not None else name,
+            group=group,
             truth=truth,
             labels=None if self.maps else values,
             scores=values if self.maps else None,
-            spacing_mm=spacing_of(true),
+            spacing_mm=spacing_mm,
             resized=resized,
         )
 
@@ -112,6 +145,18 @@ class Source:
             expected="the same grid" if found[0] == true[0] else "as many slices",
             remedy="Resample one of them to the other's grid first.",
         )
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a prepared store."""
+    return (path / MANIFEST).is_file()
+
+
+def truth_table(path: Path, codes: Table) -> Table:
+    """What the truth's codes mean: as stated, or the label sets that occur in a store."""
+    if not is_store(path):
+        return codes
+    return {value: Tissue(value) for info in open_store(path).slices for value in info.sets}
 
 
 def parse_codes(text: str) -> Table:
