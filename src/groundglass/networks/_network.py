@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import log2
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -16,11 +17,13 @@ class Network(nn.Module, ABC):
     """Base of all networks.
 
     Attributes:
+        paper: whose architecture it is, a citation of one line.
         stride: height and width of an image have to be multiples of it.
         in_channels: of the image, 1 for a slice of CT.
         classes: number of output channels, K.
     """
 
+    paper: ClassVar[str]
     stride: int
     in_channels: int
     classes: int
@@ -28,6 +31,10 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]; softmax is the caller's."""
+
+    def forward_all(self, image: Tensor) -> dict[str, Tensor]:
+        """Logits by name, for networks that answer in several places; the others answer under ``logits``."""
+        return {"logits": self(image)}
 
     def check(self, image: Tensor) -> Tensor:
         """Return the image if its size divides by the stride.

@@ -33,6 +33,8 @@ def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
 class UNet(Network):
     """Down with pooling, up with 2 x 2 up-convolutions, and at each size what went down is put beside."""
 
+    paper = "Ronneberger, Fischer and Brox, U-Net, MICCAI 2015, arXiv 1505.04597"
+
     def __init__(
         self, in_channels: int = 1, classes: int = 4, widths: Sequence[int] = (64, 128, 256, 512, 1024)
     ) -> None:

