@@ -315,6 +315,30 @@ def _compare(
         run_compare(predictions[:-1], predictions[-1], output, options)
 
 
+@study.command("audit")
+def _audit(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="STORE SPLIT | TRAIN TEST [UNLABELLED]", help="Or two or three folders.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for findings and page.")],
+    fold: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Of the split; all by default."),
+    ] = None,
+    provenance: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Record of a run: what was it selected on?"),
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help="Call what is in folders by its file names.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """What leaks between the sides of a split: patients, series, near-duplicates, labels. Exit code 1 on a leak."""
+    with _ending():
+        from groundglass.cli.audit import run_audit
+
+        run_audit(paths, output, fold, provenance, quiet, names)
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
