@@ -275,6 +275,70 @@ def _study(
         run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet))
 
 
+@study.command("compare")
+def _compare(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B... TRUTH", help="Folders of predictions, or NAME=FOLDER; the truth last."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and page.")],
+    kind: Annotated[str, typer.Option("--prediction-kind", help="labels, or map: of one --region.")] = "labels",
+    codes: Annotated[
+        str, typer.Option("--prediction-codes", metavar="TABLE", help="What the predictions' codes mean.")
+    ] = "0=background,1=lung,2=ground_glass,3=consolidation",
+    truth_codes: Annotated[
+        str, typer.Option(metavar="TABLE", help="The same for the truth.")
+    ] = "0=background,1=lung,2=ground_glass,3=consolidation",
+    region: Annotated[list[str], typer.Option(help="What to score, again for more.")] = [],  # noqa: B006
+    convention: Annotated[list[str], typer.Option(help="How images are averaged, again for more.")] = [],  # noqa: B006
+    metric: Annotated[list[str], typer.Option(help="Such as dice, again for more.")] = [],  # noqa: B006
+    groups: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="CSV", help="Image and patient, for tests over patients."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Above which a map is the region.")] = 0.5,
+    resize: Annotated[bool, typer.Option(help="Bring predictions of another size to the truth's.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods by their predictions: tables with tests, plots, where they differ most."""
+    with _ending():
+        if len(predictions) < 3:
+            raise UsageError(
+                f"{len(predictions)} folders to compare.",
+                expected="two or more of predictions, and the truth last",
+                remedy="For one method use groundglass evaluate.",
+            )
+        from groundglass.cli.compare import run_compare
+        from groundglass.cli.evaluate import Options
+
+        options = Options(kind, codes, truth_codes, region, convention, metric, groups, threshold, resize, quiet)
+        run_compare(predictions[:-1], predictions[-1], output, options)
+
+
+@study.command("audit")
+def _audit(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="STORE SPLIT | TRAIN TEST [UNLABELLED]", help="Or two or three folders.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for findings and page.")],
+    fold: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Of the split; all by default."),
+    ] = None,
+    provenance: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Record of a run: what was it selected on?"),
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help="Call what is in folders by its file names.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """What leaks between the sides of a split: patients, series, near-duplicates, labels. Exit code 1 on a leak."""
+    with _ending():
+        from groundglass.cli.audit import run_audit
+
+        run_audit(paths, output, fold, provenance, quiet, names)
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(

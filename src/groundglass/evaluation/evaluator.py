@@ -216,7 +216,8 @@ def _mean(metric: str, images: Sequence[Scored], scans: Sequence[Scored], conven
         return Mean(None, 0)
     if not sure or convention.rule == "pooled":
         return Mean(drawn.mean, len(drawn.values))
-    known = any(image.group != image.name.partition("#")[0] for image in images)
+    # slices of one file belong together whatever is said of groups
+    known = any(image.group != image.name for image in images)
     summary: Summary = summarise(drawn.values, drawn.groups if known or convention.rule == "patient" else None)
     return Mean(summary.mean, summary.n, summary.sd, summary.ci_low, summary.ci_high, summary.note)
 
