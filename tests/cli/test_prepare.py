@@ -1,7 +1,13 @@
+import resource
+import shutil
+import sys
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from groundglass.store import open_store
+from groundglass.store.writer import INDEX, read_manifest
 from tests.datasets.archives import semiseg
 
 
@@ -45,8 +51,6 @@ def test_what_cannot_be_is_one_line(run, root, tmp_path, words, code, told):
 
 
 def test_an_own_folder_without_any_label(run, tmp_path):
-    from PIL import Image
-
     (tmp_path / "own" / "images").mkdir(parents=True)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)).save(
         tmp_path / "own/images/Anna.png"
@@ -55,3 +59,52 @@ def test_an_own_folder_without_any_label(run, tmp_path):
     assert ended.code == 0, ended.err
     assert "1 slices: 0 labelled" in ended.out
     assert b"Anna" not in b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+
+
+def own_folder(root, labels, table='[codes]\n0 = ["background", "lung"]\n1 = "infection"\n'):
+    """Two pictures, the second with labels."""
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    for number in (1, 2):
+        grey = np.random.default_rng(number).integers(0, 255, (40, 50), np.uint8)
+        Image.fromarray(grey).save(root / "images" / f"{number}.png")
+    Image.fromarray(np.asarray(labels, np.uint8)).save(root / "labels" / "2.png")
+    (root / "labels.toml").write_text(table)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("labels", "table", "told"),
+    [
+        (np.zeros((41, 50)), None, "50 x 40 pixels and its labels 50 x 41"),
+        (np.full((40, 50), 7), None, "Label code 7"),
+        (np.zeros((40, 50)), "[codes]\n0 = []\n", "no tissue at all"),
+        (np.zeros((40, 50)), "[codes]\n0 = 'lunge'\n", "'lunge' is no tissue"),
+    ],
+)
+def test_labels_that_cannot_be_are_one_line_and_no_store(run, tmp_path, labels, table, told):
+    root = own_folder(tmp_path / "own", labels, *([] if table is None else [table]))
+    ended = run("prepare", "folder", root, "-o", tmp_path / "store")
+    assert ended.code == 1
+    assert told in ended.error
+    assert str(tmp_path) not in ended.err
+    assert not (tmp_path / "store" / INDEX).exists()
+    ended = run("train", tmp_path / "absent.toml", "-o", tmp_path / "run", "--store", tmp_path / "store")
+    assert ended.code == 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
+def test_a_full_disk_leaves_a_store_that_knows_it_is_half_and_the_next_run_finishes_it(run, start, root, tmp_path):
+    words = "prepare", "covid_semiseg", root, "-o", tmp_path / "store"
+    process = start(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    (line,) = [line for line in err.splitlines() if line.startswith("groundglass: ")]
+    assert "could not be written" in line
+    assert "Traceback" not in err
+    assert read_manifest(tmp_path / "store")["complete"] is False
+    assert not (tmp_path / "store" / INDEX).exists()
+    assert run(*words).code == 0
+    shutil.copytree(tmp_path / "store", tmp_path / "first")
+    assert run("prepare", "covid_semiseg", root, "-o", tmp_path / "whole").code == 0
+    assert open_store(tmp_path / "first").content == open_store(tmp_path / "whole").content

@@ -1,6 +1,8 @@
 import csv
 import json
+import resource
 import shutil
+import sys
 
 import nibabel
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 import torch
 
 from groundglass.build import load_model
-from groundglass.engine import checkpoint
+from groundglass.cli import train as train_module
+from groundglass.engine import checkpoint, log
+from groundglass.engine.log import EVENTS_FILE, LOG_FILE
 from groundglass.recipe import load
 from groundglass.runs import roles
 from groundglass.store import open_store
@@ -198,3 +202,90 @@ def test_a_checkpoint_of_other_classes(run, store, dicom, tmp_path):
     ended = run("segment", dicom, "-o", tmp_path / "out", "--model", tmp_path / "other.safetensors")
     assert ended.code == 1
     assert "does not fit" in ended.error
+
+
+def few_steps(folder, steps=6):
+    return recipe(folder, RECIPE.replace("steps = 60", f"steps = {steps}").replace("every = 10", "every = 2"))
+
+
+def test_events_beside_the_log_are_the_same_after_an_interruption_and_for_a_run_that_is_done(
+    run, store, tmp_path, monkeypatch
+):
+    pytest.importorskip("tensorboard")
+    words = ["train", few_steps(tmp_path), "--store", store, "--tensorboard", "-o"]
+    assert run(*words, tmp_path / "whole").code == 0
+    written = (tmp_path / "whole" / "stage-1" / EVENTS_FILE).read_bytes()
+    assert written == log.events(log.read_log(tmp_path / "whole" / "stage-1" / LOG_FILE))
+    assert run(*words[:-2], "-o", tmp_path / "late").code == 0
+    assert not (tmp_path / "late" / "stage-1" / EVENTS_FILE).exists()
+    plain = train_module._write_events
+    with monkeypatch.context() as patched:
+
+        def interrupted(folder):
+            plain(folder)
+            if len(log.read_log(folder / LOG_FILE)) == 4:
+                raise KeyboardInterrupt
+
+        patched.setattr(train_module, "_write_events", interrupted)
+        assert run(*words, tmp_path / "cut").code == 130
+    assert (tmp_path / "cut" / "stage-1" / EVENTS_FILE).read_bytes() != written
+    for name in ("cut", "late"):
+        assert run(*words, tmp_path / name).code == 0
+        assert (tmp_path / name / "stage-1" / EVENTS_FILE).read_bytes() == written
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_tensorboard_that_is_not_installed_is_said_before_training(run, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
+    ended = run("train", few_steps(tmp_path), "-o", tmp_path / "run", "--store", store, "--tensorboard")
+    assert ended.code == 2
+    assert 'pip install "groundglass[tensorboard]"' in ended.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_names_step_and_terms_and_leaves_no_model(run, store, tmp_path):
+    wild = recipe(tmp_path, RECIPE.replace("rate = 1e-2", "rate = 1e30\nwarmup = 0"))
+    ended = run("train", wild, "-o", tmp_path / "run", "--store", store)
+    assert ended.code == 1
+    assert "The loss is not finite at step 2 of 60: cross_entropy nan, dice nan." in ended.error
+    assert "Lower the learning rate" in ended.error
+    assert [path.name for path in (tmp_path / "run").rglob("*")] == ["stage-1"]
+
+
+def test_a_store_that_changed_since_the_run_began(run, store, tmp_path):
+    words = "train", few_steps(tmp_path), "-o", tmp_path / "run", "--store"
+    assert run(*words, store).code == 0
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    ended = run(*words, make_store(tmp_path / "other", labelled=9))
+    assert ended.code == 1
+    assert "another recipe, store or version" in ended.error
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_more_folds_than_groups_would_leave_one_without_labels(run, tmp_path):
+    small = make_store(tmp_path / "store", labelled=6, groups=3)
+    ended = run("train", few_steps(tmp_path), "-o", tmp_path / "run", "--store", small, "--fold", "0")
+    assert ended.code == 2
+    assert "3 labelled groups for 5 folds" in ended.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_without_any_label(run, tmp_path):
+    bare = make_store(tmp_path / "store", labelled=0)
+    ended = run("train", few_steps(tmp_path), "-o", tmp_path / "run", "--store", bare)
+    assert ended.code == 2
+    assert "no labelled slice" in ended.error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
+def test_a_full_disk_leaves_no_half_state_and_the_run_goes_on_when_there_is_room(run, start, store, tmp_path):
+    words = "train", few_steps(tmp_path), "-o", tmp_path / "run", "--store", store
+    process = start(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    (line,) = [line for line in err.splitlines() if line.startswith("groundglass: ")]
+    assert "could not be written" in line
+    assert "Traceback" not in err
+    assert {path.name for path in (tmp_path / "run").rglob("*")} == {"stage-1", LOG_FILE}
+    assert run(*words).code == 0

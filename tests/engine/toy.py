@@ -1,4 +1,4 @@
-"""A method small enough to train in a test, with all that makes resuming hard: dropout, batch norm, a teacher."""
+"""A method small enough to train in a test, with what makes resuming hard: dropout, batch norm, a teacher, layout."""
 
 import copy
 from dataclasses import replace
@@ -21,7 +21,7 @@ class Toy(Method):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.net = nn.Sequential(
-                nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.3), nn.Conv2d(4, 2, 1)
+                nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.3), nn.Conv2d(4, 2, 3, padding=1)
             )
             self.critic = nn.Conv2d(2, 1, 1)
         self.teacher = copy.deepcopy(self.net).requires_grad_(False)

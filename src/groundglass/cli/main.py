@@ -187,6 +187,9 @@ def _train(
         Optional[int],  # noqa: UP045
         typer.Option(min=0, help="Hold out this fold (of 5, or of as many as the recipe says) and score on it."),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too, beside log.csv.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe to a checkpoint; a run that was stopped goes on where it was."""
@@ -196,7 +199,7 @@ def _train(
         tune_for_torch()
         from groundglass.cli.train import run_train
 
-        run_train(recipe, output, store, fold, quiet)
+        run_train(recipe, output, store, fold, tensorboard, quiet)
 
 
 study = typer.Typer(no_args_is_help=True, help="Tables: cross-validation, label budgets, comparisons, leaks.")

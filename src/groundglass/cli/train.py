@@ -6,6 +6,8 @@ import csv
 import io
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from groundglass import runs
+from groundglass.engine.checkpoint import remove_partial
 from groundglass.engine.fit import Report
+from groundglass.engine.log import EVENTS_FILE, LOG_FILE, check_tensorboard, events, read_log
 from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
@@ -23,16 +27,25 @@ from groundglass.store import open_store
 SCORES_FILE: Final = "scores.csv"
 
 
-def run_train(recipe_file: Path, output: Path, store_path: Path | None, fold: int | None, quiet: bool) -> None:
+def run_train(
+    recipe_file: Path, output: Path, store_path: Path | None, fold: int | None, tensorboard: bool, quiet: bool
+) -> None:
     """Train all stages of a recipe, resuming where an earlier run stopped.
 
     Raises:
-        GroundglassError: the recipe, the store or the state in the folder is not what it should be.
+        GroundglassError: the recipe, the store or the state in the folder is not what it should be; TensorBoard is
+            asked for and not installed.
     """
+    if tensorboard:
+        check_tensorboard()
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of the precision at every start
     recipe = _with_fold(load(recipe_file), fold)
     store = open_store(store_path or Path(recipe.data.store))
-    method, dealt = runs.train(recipe, store, output, lambda name, steps: bar(quiet, name, steps))
+    remove_partial(output)
+    folders = (output / f"stage-{number}" for number in range(1, len(recipe.stage) + 1))  # as `runs.train` calls them
+    method, dealt = runs.train(
+        recipe, store, output, lambda name, steps: _watch(quiet, name, steps, next(folders) if tensorboard else None)
+    )
     if dealt.test:
         _tell_scores(output, runs.score(method, store, dealt.test))
     sys.stdout.write(f"The model: {output / runs.MODEL_FILE}\n")
@@ -58,6 +71,27 @@ def _tell_scores(output: Path, counts: dict[tuple[str, Region], Counts]) -> None
         images = [pixels for (_, other), pixels in counts.items() if other is region]
         means = [f"{average('dice', images, convention) or 0:.3f} {convention}" for convention in CONVENTIONS]
         sys.stdout.write(f"{region.title}: Dice {', '.join(means)} ({len(images)} held-out slices, p > 0.5)\n")
+
+
+@contextmanager
+def _watch(quiet: bool, name: str, steps: int, folder: Path | None) -> Iterator[Callable[[Report], None]]:
+    """Progress, and in the folder of a stage its log as events, as often as the log is written."""
+    with bar(quiet, name, steps) as show:
+
+        def tell(report: Report) -> None:
+            show(report)
+            if folder is not None:
+                _write_events(folder)
+
+        yield tell
+    if folder is not None:
+        _write_events(folder)  # of a stage that was done before
+
+
+def _write_events(folder: Path) -> None:
+    log, written = folder / LOG_FILE, folder / EVENTS_FILE
+    if log.exists() and (not written.exists() or written.stat().st_mtime_ns <= log.stat().st_mtime_ns):
+        write_file(written, events(read_log(log)))
 
 
 class bar:  # noqa: N801 - used as a function

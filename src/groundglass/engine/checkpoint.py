@@ -7,7 +7,9 @@ that comes of it, with all that ``segment`` needs. Neither is ever a pickle.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from groundglass.errors import ReadError
-from groundglass.io.atomic import write_file
+from groundglass.io.atomic import PARTIAL, write_file
 
 FORMAT: Final = "groundglass/1"
 
@@ -67,11 +69,39 @@ def flat_optimizer(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Ten
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, name: str, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimizer the state that `flat_optimizer` made."""
+    """Give an optimizer the state that `flat_optimizer` made, laid out in memory as its parameters are.
+
+    A file holds tensors row by row, a parameter may be channels last, and a fused optimizer takes them side by side.
+    """
     state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         owner, _, rest = key.partition("/")
         if owner == name:
-            parameter, _, slot = rest.partition("/")
-            state.setdefault(int(parameter), {})[slot] = value.clone()
+            place, _, slot = rest.partition("/")
+            state.setdefault(int(place), {})[slot] = value.clone()
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for parameter, slots in optimizer.state.items():
+        for slot, value in slots.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                slots[slot] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove the hidden files that killed processes left half-written in a folder; those of living ones stay."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        process = path.name.removeprefix(PARTIAL).partition("-")[0]
+        if path.is_file() and process.isdigit() and not _lives(int(process)):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is no question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's, or no number of a process
+        return True
+    return True

@@ -8,7 +8,6 @@ step, and a step is done whole or not at all, so a killed run that resumes ends 
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,14 +22,15 @@ from torch import Tensor, nn
 
 from groundglass.batches import Progress
 from groundglass.engine import checkpoint
+from groundglass.engine.depthwise import FastGradients
 from groundglass.engine.loaders import Ahead, Batches
+from groundglass.engine.log import LOG_FILE, read_log, write_log
 from groundglass.errors import ReadError, TrainingError
-from groundglass.io.atomic import make_folder, write_file
+from groundglass.io.atomic import make_folder
 from groundglass.methods._method import Method, Update
 from groundglass.recipe import Training
 
 STATE_FILE: Final = "state.safetensors"
-LOG_FILE: Final = "log.csv"
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def fit(
     """
     fabric = fabric or _fabric(training)
     make_folder(folder)
+    if fabric.global_rank == 0:
+        checkpoint.remove_partial(folder)
     method.to(device=fabric.device)
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(method, {}, _averages(method) if training.ema else {})
@@ -163,7 +165,7 @@ def _step(
     while True:
         module: str | None = None
         for flow in flows:
-            with fabric.autocast():
+            with fabric.autocast(), FastGradients():
                 update = next(flow, None)
             if update is None:
                 continue
@@ -227,8 +229,8 @@ def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimiz
         if part
     ]
     if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay)
-    return torch.optim.AdamW(groups, weight_decay=training.weight_decay)
+        return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=training.weight_decay, fused=True)
 
 
 def _move(module: nn.Module, optimizer: torch.optim.Optimizer, training: Training, fabric: Fabric, rate: float) -> None:
@@ -280,7 +282,7 @@ def _save(run: _Run, folder: Path, step: int, identity: str) -> None:
     tensors |= {f"ema/{name}": value for name, value in run.ema.items()}
     for name, optimizer in run.optimizers.items():
         tensors |= {f"optimizer/{key}": value for key, value in checkpoint.flat_optimizer(optimizer, name).items()}
-    _write_log(folder / LOG_FILE, run.log)
+    write_log(folder / LOG_FILE, run.log)
     checkpoint.write(
         folder / STATE_FILE,
         tensors,
@@ -309,27 +311,5 @@ def _resume(run: _Run, training: Training, folder: Path, identity: str) -> int:
     for name in record["optimizers"]:
         checkpoint.restore_optimizer(_optimizer(run, name, training), name, parts["optimizer"])
     step = int(record["step"])
-    run.log = [row for row in _read_log(folder / LOG_FILE) if int(row["step"]) <= step]
+    run.log = [row for row in read_log(folder / LOG_FILE) if int(row["step"]) <= step]
     return step
-
-
-def _write_log(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [",".join(columns)]
-    lines += [",".join(_cell(row.get(column, "")) for column in columns) for row in rows]
-    write_file(path, ("\n".join(lines) + "\n").encode())
-
-
-def _cell(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(stream)]
-
-
-def _number(text: str) -> Any:
-    return int(text) if text.isdigit() else float(text) if text else ""
