@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from groundglass.evaluation.burden import Burden, measure
+from groundglass.evaluation.failure import worst_slice
+from groundglass.evaluation.statistics import compare
 from groundglass.inference.segmentation import ModelCard
 from groundglass.labels import Region
 from groundglass.provenance import Machine
+from groundglass.report.demonstration import Demonstration, Trained
 from groundglass.report.page import RESEARCH, PageContent, render, sentence
 from groundglass.scan import Acquisition, Notice, Source
 
@@ -65,6 +68,7 @@ def variants(make) -> dict[str, PageContent]:
         "healthy": make(infected=False),
         "one slice": one,
         "truth": with_truth(make()),
+        "demo": demo(make()),
         "no lung": dataclasses.replace(
             lungless,
             segmentation=dataclasses.replace(lungless.segmentation, codes=nothing, sides=nothing),
@@ -82,7 +86,26 @@ def with_truth(content: PageContent) -> PageContent:
     return dataclasses.replace(content, truth=truth, truth_burden=burden, agreement={"infection": 0.8764})
 
 
-NAMES = ("infected", "healthy", "one slice", "truth", "no lung", "no sides", "no notices", "two slices")
+def demo(content: PageContent, method: str = "mean_teacher") -> PageContent:
+    content = with_truth(content)
+    return dataclasses.replace(
+        content,
+        failure=worst_slice(content.segmentation.codes, content.truth, content.scan.voxel_ml),
+        demonstration=Demonstration(
+            baseline=Trained("supervised", {Region.INFECTION: (0.6, 0.02)}),
+            other=Trained(method, {Region.INFECTION: (0.65, 0.03)}),
+            difference={Region.INFECTION: compare([0.7, 0.5, 0.8], [0.6, 0.5, 0.6], ["a", "b", "c"])},
+            seeds=3,
+            labels=6,
+            unlabelled=281,
+            slices=123,
+            steps=300,
+            shown=method,
+        ),
+    )
+
+
+NAMES = ("infected", "healthy", "one slice", "truth", "demo", "no lung", "no sides", "no notices", "two slices")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,6 +177,7 @@ def test_markup_in_any_string_is_shown_as_text(make):
     )
     card = ModelCard(MARKUP, MARKUP, MARKUP, MARKUP, (MARKUP,))
     segmentation = dataclasses.replace(content.segmentation, model=card)
+    content = demo(content, MARKUP)
     page = render(dataclasses.replace(content, provenance=provenance, segmentation=segmentation))
     assert "<script" not in page
     assert "<img" not in page
@@ -234,6 +258,21 @@ def test_truth_stands_beside_what_was_measured(make):
     assert true == 0
     assert f"Consolidation 0.0 {ours:.1f} +{ours:.1f}" in read.words
     assert "truth" not in Reader(render(make())).words
+
+
+def test_a_demo_shows_its_worst_slice_and_its_trainings(make):
+    content = demo(make())
+    page = render(content)
+    words = Reader(page).words
+    wrong = (content.segmentation.codes != content.truth).sum(axis=(1, 2))
+    solid = wrong.max() * content.scan.voxel_ml  # the truth calls all of it haze
+    assert page.count('class="outlines true"') == 4
+    assert f"Slice {wrong.argmax() + 1} of 24 holds" in words
+    assert f"{solid:.0f} mL of ground glass was taken for consolidation." in words
+    # differences of 0.1, 0 and 0.2: mean 0.1, t = 0.1 / (0.1 / sqrt 3) = 1.73, and 4.303 standard errors either way
+    assert "Mean teacher less Supervised – +0.100 (−0.148 to +0.348) – –" in words  # noqa: RUF001
+    assert "No difference could be told from chance" in words
+    assert "mean teacher also saw 281 slices without labels" in words
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,13 @@ from groundglass.errors import UsageError
 from groundglass.labels import Region, region_of_codes
 from groundglass.phantom.anatomy import HEIGHT_MM, Build, draw_build
 from groundglass.phantom.fields import Grid, centred
-from groundglass.phantom.lesions import HAZE_SHARE, Disease, Hard, draw_disease
+from groundglass.phantom.lesions import HAZE_SHARE, PLAIN, USUAL, Disease, Hard, Looks, draw_disease
 from groundglass.phantom.scanner import Scanner, draw_scanner, expose
 from groundglass.phantom.tissue import Painted, paint
 from groundglass.phantom.trees import Trees, draw_trees
 from groundglass.scan import Acquisition, Scan, Source
 
-__all__ = ["Hard", "Phantom", "SlicePhantoms", "phantom", "phantom_slices"]
+__all__ = ["PLAIN", "Hard", "Looks", "Phantom", "SlicePhantoms", "phantom", "phantom_slices"]
 
 _VOXELS_AT_ONCE = 400_000  # painted together: small enough for a processor's cache
 
@@ -100,6 +100,7 @@ def phantom(
     severity: float | None = None,
     hard: Hard | None = None,
     noise_hu: float | None = None,
+    looks: Looks = USUAL,
 ) -> Phantom:
     """A phantom; the same seed gives the same bytes (on one kind of machine: another may round otherwise).
 
@@ -113,6 +114,7 @@ def phantom(
         hard: a hard case in place of the usual lesions: "healthy", "pleural_mass" (60 mL, solid, at the pleura),
             "solid_third" (the dependent third of one lung), "diffuse_haze" (ground glass in 60 % of the lung).
         noise_hu: standard deviation of the noise inside the body; drawn from 10 to 40 if None.
+        looks: of the usual lesions; a hard case is what it says.
 
     Raises:
         UsageError: a severity, shape or spacing that cannot be, an unknown hard case, or one with a severity.
@@ -122,7 +124,7 @@ def phantom(
         raise UsageError(f"A phantom of shape {shape}.", expected="(z, y, x), 2 pixels or more", remedy="Enlarge it.")
     if spacing_mm is not None and not min(spacing_mm) > 0:
         raise UsageError(f"A spacing of {spacing_mm} mm.", expected="above 0", remedy="Give (z, y, x) in mm.")
-    patient = _draw(rng, severity, hard, noise_hu)
+    patient = _draw(rng, severity, hard, noise_hu, looks)
     spacing = spacing_mm or _covering(patient, shape)
     axes = [centred(count, step) for count, step in zip(shape, spacing, strict=True)]
     grid = Grid(axes[0] + np.float32(_middle_mm(patient)), axes[1], axes[2], min(spacing[0], 5.0))
@@ -143,13 +145,14 @@ def phantom_slices(
     severity: float | None = None,
     hard: Hard | None = None,
     noise_hu: float | None = None,
+    looks: Looks = USUAL,
 ) -> SlicePhantoms:
     """Slices of one patient at ``count`` heights drawn between the lowest lung and the apex, feet to head.
 
     Drawing a patient costs as much as some slices: ask for several of each.
     """
     rng = np.random.default_rng(seed)
-    patient = _draw(rng, severity, hard, noise_hu)
+    patient = _draw(rng, severity, hard, noise_hu, looks)
     pixel = _covering(patient, (count, size, size))[1]
     low, high = -0.46 * HEIGHT_MM, 0.47 * HEIGHT_MM
     z = (np.sort(rng.uniform(low, high, count)) * patient.build.scale[0]).astype(np.float32)
@@ -158,7 +161,9 @@ def phantom_slices(
     return SlicePhantoms(hu, painted.codes, pixel)
 
 
-def _draw(rng: np.random.Generator, severity: float | None, hard: Hard | None, noise_hu: float | None) -> _Patient:
+def _draw(
+    rng: np.random.Generator, severity: float | None, hard: Hard | None, noise_hu: float | None, looks: Looks
+) -> _Patient:
     """A patient on the couch of a scanner."""
     if severity is not None and not 0 <= severity <= 0.9:
         raise UsageError(f"A severity of {severity:g}.", expected="0 to 0.9, a share of the lung", remedy="Lower it.")
@@ -172,7 +177,7 @@ def _draw(rng: np.random.Generator, severity: float | None, hard: Hard | None, n
     margin = rng.uniform(-30, 24), rng.uniform(4, 30)
     build = draw_build(rng)
     trees = draw_trees(rng, build)
-    disease = draw_disease(rng, build, share, hard)
+    disease = draw_disease(rng, build, share, hard, looks)
     asked = {"healthy": 0.0, "diffuse_haze": HAZE_SHARE}.get(hard) if hard else share
     return _Patient(build, trees, disease, scanner, asked, margin)
 

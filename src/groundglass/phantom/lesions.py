@@ -25,6 +25,55 @@ Hard = Literal["healthy", "pleural_mass", "solid_third", "diffuse_haze"]
 MASS_ML = 60.0
 HAZE_SHARE = 0.60
 _NOWHERE = 1e6
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How patchy lesions look: ranges that each patient's are drawn from. What makes them hard to outline.
+
+    Attributes:
+        rim: how strongly the periphery attracts them, in standard deviations of the noise.
+        patch_mm: length of the large patches.
+        ragged: weight of the small patches, which make edges ragged; that of the large ones is 0.92.
+        edge: width of the edge, in units of the score; drawn evenly in its logarithm.
+        haze_hu: of ground glass.
+        grain_hu: unevenness of the haze.
+        solid_odds: share of the patients with consolidation.
+        solid: its share of their lesions.
+        solid_mm: length of its patches.
+        solid_edge: width of its edge, in units of its score.
+        solid_rim: how strongly the pleura attracts it; solid lung at the pleura looks like chest wall.
+    """
+
+    rim: Range = (0.9, 2.6)
+    patch_mm: Range = (13, 26)
+    ragged: float = 0.32
+    edge: Range = (0.15, 1.1)
+    haze_hu: Range = (-680, -470)
+    grain_hu: Range = (30, 85)
+    solid_odds: float = 0.7
+    solid: Range = (0.06, 0.5)
+    solid_mm: Range = (6, 13)
+    solid_edge: Range = (0.3, 1.2)
+    solid_rim: float = 0.9
+
+
+USUAL = Looks()
+# Large, sharp, off the pleura: a small network learns them in minutes. Their density varies more between patients.
+PLAIN = Looks(
+    rim=(-1.5, 0.0),
+    patch_mm=(20, 34),
+    ragged=0.12,
+    edge=(0.1, 0.3),
+    haze_hu=(-640, -350),
+    grain_hu=(15, 60),
+    solid_odds=1.0,
+    solid=(0.2, 0.5),
+    solid_mm=(10, 16),
+    solid_edge=(0.2, 0.6),
+    solid_rim=-2.0,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +86,8 @@ class Disease:
         centre_mm: of the mass, scanner mm (z, y, x).
         likes: how strongly periphery, back and base attract lesions, in standard deviations of the noise.
         patch: large and small patches.
+        ragged: weight of the small patches.
+        solid_rim: how strongly the pleura attracts consolidation.
         core: of consolidation.
         net: of crazy paving.
         level: score above which there is ground glass; for the mass, its radius in mm.
@@ -55,6 +106,8 @@ class Disease:
     centre_mm: tuple[float, float, float]
     likes: tuple[float, float, float]
     patch: tuple[Field, Field]
+    ragged: float
+    solid_rim: float
     core: Field
     net: Field
     level: float
@@ -76,28 +129,32 @@ class Weights:
     solid: Array
 
 
-def draw_disease(rng: np.random.Generator, build: Build, severity: float, hard: Hard | None) -> Disease:
+def draw_disease(
+    rng: np.random.Generator, build: Build, severity: float, hard: Hard | None, looks: Looks = USUAL
+) -> Disease:
     """Lesions that take ``severity`` of the lung (a hard case: what it says), levels found on a coarse grid."""
     sampled = Disease(
         kind=hard or "patchy",
         side=int(rng.choice([-1, 1])),
         centre_mm=(0.0, 0.0, 0.0),
-        likes=(rng.uniform(0.9, 2.6), rng.uniform(0.4, 1.5), rng.uniform(0.2, 1.3)),
-        patch=(draw_field(rng, rng.uniform(13, 26)), draw_field(rng, rng.uniform(4.0, 6.5))),
-        core=draw_field(rng, rng.uniform(6, 13)),
+        likes=(rng.uniform(*looks.rim), rng.uniform(0.4, 1.5), rng.uniform(0.2, 1.3)),
+        patch=(draw_field(rng, rng.uniform(*looks.patch_mm)), draw_field(rng, rng.uniform(4.0, 6.5))),
+        ragged=looks.ragged,
+        solid_rim=looks.solid_rim,
+        core=draw_field(rng, rng.uniform(*looks.solid_mm)),
         net=draw_field(rng, rng.uniform(3.2, 4.5)),
         level=_NOWHERE,
         core_level=_NOWHERE,
-        soft=float(np.exp(rng.uniform(np.log(0.15), np.log(1.1)))),
-        core_soft=rng.uniform(0.3, 1.2),
-        haze_hu=rng.uniform(-680, -470),
+        soft=float(np.exp(rng.uniform(*np.log(looks.edge)))),
+        core_soft=rng.uniform(*looks.solid_edge),
+        haze_hu=rng.uniform(*looks.haze_hu),
         solid_hu=rng.uniform(-40, 50),
-        grain_hu=rng.uniform(30, 85),
+        grain_hu=rng.uniform(*looks.grain_hu),
         paving_hu=rng.uniform(80, 220) if rng.random() < 0.35 else 0.0,
         bronchograms=bool(rng.random() < 0.6),
     )
     # Drawn whatever the kind, so that a patient is the same with every disease.
-    solid_share = rng.uniform(0.06, 0.5) if rng.random() < 0.7 else 0.0
+    solid_share = rng.uniform(*looks.solid) if rng.random() < looks.solid_odds else 0.0
     place = rng.uniform(size=2)
     if hard == "pleural_mass":
         return _calibrate_mass(replace(sampled, solid_hu=rng.uniform(25, 50), soft=1.5), build, place)
@@ -159,7 +216,7 @@ def _score(disease: Disease, places: Surfaces, grid: Grid) -> Array:
     outer, back, base = disease.likes
     if disease.kind == "diffuse_haze":
         outer, back, base = 0.3 * outer, 0.5 * back, 0.3 * base
-    noise = 0.92 * disease.patch[0].on(grid) + 0.32 * disease.patch[1].on(grid)
+    noise = 0.92 * disease.patch[0].on(grid) + np.float32(disease.ragged) * disease.patch[1].on(grid)
     rim = np.exp(np.minimum(places.costal, 0) * np.float32(1 / 16))
     score: Array = noise + outer * rim + back * places.y / HALF_DEPTH_MM + base * (0.4 - places.z / HEIGHT_MM) * 2
     return score.astype(np.float32)
@@ -168,7 +225,7 @@ def _score(disease: Disease, places: Surfaces, grid: Grid) -> Array:
 def _core_score(disease: Disease, places: Surfaces, grid: Grid, score: Array) -> Array:
     """How much a place within a lesion tends to consolidation: deep in it, near the pleura, in patches."""
     rim = ramp(places.costal, -14, -1)
-    core: Array = disease.core.on(grid) + 1.1 * score + 0.9 * rim
+    core: Array = disease.core.on(grid) + 1.1 * score + np.float32(disease.solid_rim) * rim
     return core.astype(np.float32)
 
 

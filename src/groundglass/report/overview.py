@@ -20,8 +20,8 @@ TILE: Final = (420, 300)  # (width, height), pixels
 MARGIN: Final = 28
 
 
-def overview_png(scan: Scan, codes: Codes, truth: Codes) -> bytes:
-    """A PNG of three slices, measured above and true below, outlined in the project's colours."""
+def overview_png(scan: Scan, codes: Codes, truth: Codes, title: str) -> bytes:
+    """A PNG of three slices, measured (called ``title``) above and true below, in the project's colours."""
     overview = look_over(codes)
     infected = overview.counts[:, 2:].sum(axis=1) / max(int(overview.counts[:, 1:].sum(axis=1).max()), 1)
     slices = most_affected(tuple(saturate(100 * float(share)) for share in infected), overview)
@@ -29,9 +29,9 @@ def overview_png(scan: Scan, codes: Codes, truth: Codes) -> bytes:
     width, height = TILE
     sheet = Image.new("RGB", (len(slices) * width, 2 * (height + MARGIN) + MARGIN), "white")
     pen = ImageDraw.Draw(sheet)
-    for row, (title, shown) in enumerate((("measured, by --model threshold", codes), ("true", truth))):
+    for row, (name, shown) in enumerate(((title, codes), ("true", truth))):
         top = row * (height + MARGIN)
-        pen.text((8, top + 8), title, fill="black", font_size=14)
+        pen.text((8, top + 8), name, fill="black", font_size=14)
         for column, z in enumerate(slices):
             tile = _outlined(scan.hu[z, frame.y, frame.x], shown[z, frame.y, frame.x])
             sheet.paste(tile, (column * width + (width - tile.width) // 2, top + MARGIN))

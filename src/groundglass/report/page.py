@@ -19,10 +19,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from groundglass.evaluation.burden import Amount, Burden
+from groundglass.evaluation.failure import Failure
 from groundglass.inference.segmentation import Segmentation
 from groundglass.labels import COLOUR_OF_CODE, Region
 from groundglass.provenance import Provenance
-from groundglass.report import charts, tables, views, words
+from groundglass.report import charts, demonstration, tables, views, words
+from groundglass.report.demonstration import Demonstration
 from groundglass.report.figures import WINDOW_HU, Picture
 from groundglass.scan import Notice, Scan
 
@@ -55,6 +57,8 @@ class PageContent:
         truth: true label codes on the scan's grid, where they are known.
         truth_burden: measured in the truth.
         agreement: of segmentation and truth, each in [0, 1], by its name or a region's key.
+        failure: the slice where segmentation and truth differ most.
+        demonstration: what came of training two methods, where that is what the page is about.
     """
 
     case: str
@@ -67,6 +71,8 @@ class PageContent:
     truth: NDArray[np.uint8] | None = None
     truth_burden: Burden | None = None
     agreement: Mapping[str, float] | None = None
+    failure: Failure | None = None
+    demonstration: Demonstration | None = None
 
 
 def render(content: PageContent) -> str:
@@ -85,6 +91,7 @@ def render(content: PageContent) -> str:
         **_findings(content.burden),
         **_pictures(content),
         **_tables(content),
+        **_trainings(content.demonstration),
     )
 
 
@@ -155,9 +162,14 @@ def _pictures(content: PageContent) -> dict[str, Any]:
     chosen = views.most_affected(content.burden.slice_scores, overview)
     montage = views.spread(overview, views.MONTAGE)
     many = len(content.scan.hu) > 1
+    failed = content.failure
     return {
         "large": [viewer.axial(z, large=True) for z in chosen],
         "large_truth": [viewer.axial(z, large=True, truth=content.truth) for z in chosen if content.truth is not None],
+        "failure": [viewer.axial(failed.index, large=True, truth=codes) for codes in (None, content.truth)]
+        if failed
+        else [],
+        "failure_words": demonstration.failure_words(failed, len(content.scan.hu)) if failed else "",
         "reformatted": _sized([viewer.coronal(), viewer.sagittal()]) if viewer.has_height else [],
         "montage": [] if set(montage) <= set(chosen) else [viewer.axial(z, large=False) for z in montage],
         "profile": charts.profile(content.scan, overview, chosen),
@@ -204,4 +216,15 @@ def _tables(content: PageContent) -> dict[str, Any]:
         "read": tables.what_was_read(content.scan),
         "made": tables.how_it_was_made(content.provenance),
         "durations": tables.durations(content.seconds),
+    }
+
+
+def _trainings(made: Demonstration | None) -> dict[str, Any]:
+    if made is None:
+        return {"verdict": ""}
+    return {
+        "verdict": demonstration.verdict(made),
+        "trained_regions": demonstration.SHOWN,
+        "trained": demonstration.method_rows(made),
+        "difference": demonstration.difference_row(made),
     }
