@@ -12,7 +12,7 @@ from typing import Final
 
 from groundglass import __version__, runs
 from groundglass.cli.phases import Phases
-from groundglass.cli.train import _bar
+from groundglass.cli.train import bar
 from groundglass.datasets._phantoms import draw
 from groundglass.datasets._preparing import prepare_into
 from groundglass.evaluation.overlap import METRICS, Counts, average
@@ -79,7 +79,7 @@ def train(store: Store, folder: Path, method: str, quiet: bool) -> Scores:
 
 def _train(store: Store, folder: Path, method: str, seed: int, quiet: bool) -> Counted:
     trained, dealt = runs.train(
-        recipe_of(method, seed), store, folder, lambda name, steps: _bar(quiet, f"{name}, seed {seed}", steps)
+        recipe_of(method, seed), store, folder, lambda name, steps: bar(quiet, f"{name}, seed {seed}", steps)
     )
     return runs.score(trained, store, dealt.test)
 

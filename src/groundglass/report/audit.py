@@ -18,7 +18,7 @@ from groundglass.preprocess.orient import Orientation
 from groundglass.provenance import Provenance
 from groundglass.report import tables, words
 from groundglass.report.figures import data_uri
-from groundglass.report.page import RESEARCH, _template, content_security_policy
+from groundglass.report.page import RESEARCH, content_security_policy, template
 from groundglass.scan import Notice
 
 HINT: Final[Kind] = "alike"
@@ -199,10 +199,10 @@ def as_json(content: AuditContent) -> dict[str, Any]:
 
 def render(content: AuditContent) -> str:
     """The page as HTML, in one piece."""
-    style = _template("page.css").render(colours=COLOUR_OF_CODE, research=RESEARCH) + _template("audit.css").render()
+    style = template("page.css").render(colours=COLOUR_OF_CODE, research=RESEARCH) + template("audit.css").render()
     named = [told for told in content.told if told.finding.kind not in PICTURED]
     shown, left_out = pairs(content)
-    return _template(
+    return template(
         "audit.html"
     ).render(
         policy=content_security_policy(style),

@@ -6,11 +6,9 @@ It loads nothing and runs nothing, and everything that a caller named is escaped
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -21,17 +19,17 @@ from groundglass.evaluation.statistics import Comparison
 from groundglass.labels import COLOUR_OF_CODE, Tissue
 from groundglass.report import label_pictures, plots, words
 from groundglass.report.comparison import Content, Shown, explanation, mark, n, said, title
-from groundglass.report.page import RESEARCH, content_security_policy
+from groundglass.report.page import RESEARCH, content_security_policy, template
 
 
 def render(content: Content) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
     style = "\n".join(
-        _template(name).render(colours=COLOUR_OF_CODE, research=RESEARCH) for name in ("page.css", "comparison.css")
+        template(name).render(colours=COLOUR_OF_CODE, research=RESEARCH) for name in ("page.css", "comparison.css")
     )
     pictures = [(shown.name, _pictures(shown)) for shown in content.shown]
     drawn = {line for _, panels in pictures for panel in panels for line, _ in panel.edges}
-    return _template("comparison.html").render(
+    return template("comparison.html").render(
         policy=content_security_policy(style),
         # ours alone: nothing that a file or a caller named reaches the style
         style=Markup(style),  # noqa: S704
@@ -135,15 +133,3 @@ def _legend(shown: Sequence[Shown]) -> list[tuple[str, str]]:
     )
     named = [(label_pictures.name_of_set(Tissue(value)), label_pictures.css_colour(Tissue(value))) for value in present]
     return [(name, colour) for name, colour in named if colour != "#000000"]
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)

@@ -77,8 +77,8 @@ class PageContent:
 
 def render(content: PageContent) -> str:
     """The page as HTML, in one piece."""
-    style = _template("page.css").render(colours=COLOUR_OF_CODE, research=RESEARCH)
-    return _template("page.html").render(
+    style = template("page.css").render(colours=COLOUR_OF_CODE, research=RESEARCH)
+    return template("page.html").render(
         policy=content_security_policy(style),
         # ours alone: nothing that a file or a caller named reaches the style
         style=Markup(style),  # noqa: S704
@@ -102,7 +102,8 @@ def content_security_policy(style: str) -> str:
 
 
 @cache
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """One of the templates beside this file; everything put into it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
