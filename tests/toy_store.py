@@ -24,7 +24,7 @@ def slice_of(seed):
     return hu.astype(np.int16), sets
 
 
-def make_store(path, labelled=10, unlabelled=6, groups=5):
+def make_store(path, labelled=10, unlabelled=6, groups=5, preparation=PREPARATION):
     """A store whose labelled slices are in groups; sets 3, 4 and 8."""
     images, labels, infos = [], [], []
     for number in range(labelled + unlabelled):
@@ -32,7 +32,7 @@ def make_store(path, labelled=10, unlabelled=6, groups=5):
         known = sets if number < labelled else None
         images.append(hu)
         labels.append(known)
-        where = frame(hu.shape, None, PREPARATION)
+        where = frame(hu.shape, None, preparation)
         infos.append(
             SliceInfo(
                 id=f"toy/{number}",
@@ -52,17 +52,17 @@ def make_store(path, labelled=10, unlabelled=6, groups=5):
                 hash=slice_hash(hu, known, b""),
             )
         )
-    where = frame((40, 48), None, PREPARATION)
+    where = frame((40, 48), None, preparation)
     collection = Collection(
         name="toy",
         digest="toy",
         slices=tuple(infos),
         images=tuple(images),
         labels=tuple(labels),
-        prepared=tuple(prepare_image(hu, where, PREPARATION.window_hu) for hu in images),
+        prepared=tuple(prepare_image(hu, where, preparation.window_hu) for hu in images),
         prepared_labels=tuple(None if sets is None else prepare_labels(sets, where) for sets in labels),
     )
-    with StoreWriter(path, "toy", PREPARATION) as writer:
+    with StoreWriter(path, "toy", preparation) as writer:
         writer.add(collection)
         writer.finish(Provenance("0", "prepare", {}, "none", None, None, {}, this_machine()))
     return path

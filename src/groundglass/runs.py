@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from groundglass.build import make_augmentation, make_method, make_network
 from groundglass.engine import checkpoint
 from groundglass.engine.fit import Report, fit
 from groundglass.engine.loaders import Batches, Pool
-from groundglass.errors import LabelError, UsageError
+from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.evaluation.overlap import Counts, count
 from groundglass.inference.predict import BATCH, channels_of, predict_batch
 from groundglass.inference.segmentation import ModelCard
@@ -25,6 +26,8 @@ from groundglass.io.atomic import make_folder
 from groundglass.labels import Region, inside, outside
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
+from groundglass.networks._network import Network
+from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
 from groundglass.provenance import Provenance, this_machine
 from groundglass.recipe import Recipe
@@ -116,14 +119,14 @@ def train(
     make_folder(output)
     method: Method | None = None
     for number, stage in enumerate(recipe.stage):
-        method = _method(recipe, number, outputs, method)
+        method = _method(recipe, number, outputs, method, store.preparation)
         with watch(stage.method, stage.training.steps) as tell:
             weights = fit(
                 method,
                 _batches(recipe, number, store, dealt),
                 stage.training,
                 output / f"stage-{number + 1}",
-                identity=f"{recipe.digest} {store.content} {__version__}" + _digest(split),
+                identity=_identity(recipe, store, split),
                 on_step=tell,
             )
         method.load_state_dict(weights)
@@ -133,8 +136,12 @@ def train(
     return method.eval(), dealt
 
 
-def _digest(split: Split | None) -> str:
-    return "" if split is None else " " + hashlib.sha256(as_json(split).encode()).hexdigest()
+def _identity(recipe: Recipe, store: Store, split: Split | None) -> str:
+    """Of all that decides what a run comes to."""
+    parts = [recipe.digest, store.content, json.dumps(store.preparation.as_json()), __version__]
+    if split is not None:
+        parts.append(hashlib.sha256(as_json(split).encode()).hexdigest())
+    return " ".join(parts)
 
 
 def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles) -> Batches:
@@ -171,19 +178,45 @@ def _labelled(store: Store, number: int) -> tuple[Any, Any]:
     return store.prepared(number), store.prepared_label_set(number)
 
 
-def _method(recipe: Recipe, number: int, outputs: Sequence[int], before: Method | None) -> Method:
-    """The method of a stage, its network fresh or handed on from the stage before."""
+def _method(
+    recipe: Recipe, number: int, outputs: Sequence[int], before: Method | None, preparation: Preparation
+) -> Method:
+    """The method of a stage, its network fresh, a checkpoint's, or handed on from the stage before."""
     stage = recipe.stage[number]
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
     if stage.start_from is not None:
-        tensors, record = checkpoint.read(Path(stage.start_from))
-        prefix = record["predictor"]
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        _load(network, Path(stage.start_from), preparation)
     elif before is not None:
         network.load_state_dict(before.predictor.state_dict())
     return make_method(stage.method, network, outputs, stage.settings, recipe.seed)
+
+
+def _load(network: Network, path: Path, preparation: Preparation) -> None:
+    """Give a network the weights of a model's checkpoint.
+
+    Raises:
+        ReadError: it is none, of another network or other classes, or made for another preparation.
+    """
+    tensors, record = checkpoint.read(path)
+    try:
+        made_for = Preparation.from_json({**record["preparation"], "intensity": preparation.intensity})
+        prefix = record["predictor"]
+        if made_for == preparation:
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            return
+    except (KeyError, TypeError, ValueError, RuntimeError, UsageError):
+        raise ReadError(
+            f"{path.name}, which a stage starts from, does not fit: it is of another network or other classes.",
+            expected="a model.safetensors of the recipe's network and of labels that tell the same tissues apart",
+            remedy="Choose another, or change the recipe's network.",
+        ) from None
+    raise ReadError(
+        f"{path.name}, which a stage starts from, was made for another preparation.",
+        expected=f"{preparation.as_json()}",
+        remedy="Prepare the data as its were, or train it again on this store.",
+    )
 
 
 def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles) -> None:

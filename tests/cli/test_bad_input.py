@@ -202,7 +202,7 @@ def test_kill_at_any_moment_leaves_whole_files_or_none_and_the_next_run_succeeds
 
 
 def test_a_fault_of_ours_is_told_in_a_line_without_its_message(run, dicom, tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ValueError("DOE^JOHN at /home/somebody")
 
     monkeypatch.setattr(segment_module, "measure", fail)

@@ -13,6 +13,7 @@ from groundglass.build import load_model
 from groundglass.cli import train as train_module
 from groundglass.engine import checkpoint, log
 from groundglass.engine.log import EVENTS_FILE, LOG_FILE
+from groundglass.preprocess.preparation import Preparation
 from groundglass.recipe import load
 from groundglass.runs import roles
 from groundglass.store import open_store
@@ -289,3 +290,35 @@ def test_a_full_disk_leaves_no_half_state_and_the_run_goes_on_when_there_is_room
     assert "Traceback" not in err
     assert {path.name for path in (tmp_path / "run").rglob("*")} == {"stage-1", LOG_FILE}
     assert run(*words).code == 0
+
+
+def test_data_prepared_otherwise_are_another_run(run, store, tmp_path):
+    words = "train", few_steps(tmp_path), "-o", tmp_path / "run", "--store"
+    assert run(*words, store).code == 0
+    otherwise = make_store(tmp_path / "other", preparation=Preparation(size=(64, 64), crop="none"))
+    ended = run(*words, otherwise)
+    assert ended.code == 1
+    assert "another recipe, store or version" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ({"preparation": {"size": [64, 64]}}, "was made for another preparation"),
+        ({"predictor": "nothing."}, "of another network or other classes"),
+        ({"preparation": None}, "of another network or other classes"),
+    ],
+)
+def test_a_checkpoint_to_start_from_that_does_not_fit(run, store, tmp_path, harm, told):
+    assert run("train", few_steps(tmp_path, 1), "-o", tmp_path, "--store", store).code == 0
+    tensors, record = checkpoint.read(tmp_path / "model.safetensors")
+    changed = {key: {**record[key], **value} if isinstance(value, dict) else value for key, value in harm.items()}
+    checkpoint.write(tmp_path / "other.safetensors", tensors, record | changed)
+    later = RECIPE.replace(
+        'method = "supervised"', f'method = "supervised"\nstart_from = "{tmp_path}/other.safetensors"'
+    )
+    ended = run("train", recipe(tmp_path, later), "-o", tmp_path / "run", "--store", store)
+    assert ended.code == 1
+    assert told in ended.error
+    assert str(tmp_path) not in ended.error
+    assert not (tmp_path / "run" / "stage-1").exists()
