@@ -16,11 +16,9 @@ def tune_for_torch() -> None:
     """Keep freed memory in the process, and let waiting threads sleep.
 
     glibc gives every large tensor back to the system and takes it again with page faults, which costs training a
-    third to a half of its time. OpenMP's spinning collapses when a second process is busy, so threads sleep when
-    there is nothing to do; not at once, for a step has some thousand short pauses and waking takes longer than these.
+    third to a half of its time. OpenMP's spinning collapses when a second process is busy.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # some tenths of a millisecond
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # another C library
             libc = ctypes.CDLL(None)
