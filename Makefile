@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 .PHONY: demo test check bench clean
 .DEFAULT_GOAL := test
 
-demo: $(VENV)/.groundglass  ## the main job on a phantom: needs no data, ends with the path of the page
+demo: $(VENV)/.groundglass  ## the main job on phantoms, in minutes: needs no data, ends with the path of the page
 	$(BIN)/groundglass demo --output demo
 
 test: check  ## everything that has to hold
