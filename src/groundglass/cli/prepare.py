@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from groundglass.cli.key import load_key
@@ -27,6 +28,7 @@ class Options:
     orientation: str | None = None
     key: Path | None = None
     quiet: bool = False
+    workers: int = 1
 
 
 def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
@@ -46,10 +48,18 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
     with Phases(options.quiet) as phases:
         key, key_notices = load_key(options.key)
         phases.begin("listing")
-        cases: Cases = reader.read(root, Asked(key, asked_orientation))
+        read = partial(reader.read, root, Asked(key, asked_orientation))
+        cases: Cases = read()
         phases.begin("preparing")
         made = prepare_into(
-            store, name, cases, replace(preparation, intensity=cases.intensity), key=key, progress=phases.advance
+            store,
+            name,
+            cases,
+            replace(preparation, intensity=cases.intensity),
+            key=key,
+            progress=phases.advance,
+            workers=min(options.workers, len(cases)),
+            read=read,
         )
         for notice in {notice.text: notice for notice in (*key_notices, *made.notices)}.values():
             phases.tell(f"note: {notice.text}")
@@ -57,10 +67,8 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
 
 
 def _summary(made: Prepared, store: Path) -> str:
-    labelled = [info for info in made.slices if info.labelled]
     kept = f" ({made.reused} cases were there already)" if made.reused else ""
-    groups = len({info.group for info in labelled})
     return (
-        f"{len(made.slices)} slices{kept}: {len(labelled)} labelled, of {groups} groups; "
-        f"{len(made.slices) - len(labelled)} unlabelled.\nThe store: {store}\n"
+        f"{made.slices} slices{kept}: {made.labelled} labelled, of {made.groups} groups; "
+        f"{made.slices - made.labelled} unlabelled.\nThe store: {store}\n"
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,7 @@ from groundglass.provenance import Provenance, this_machine
 from groundglass.scan import Notice, Scan
 from groundglass.store import Collection, SliceInfo, StoreWriter
 from groundglass.store.index import slice_hash
+from groundglass.store.writer import stored, write_beside
 
 PUBLIC_KEY: Final = b"groundglass: published data"  # the same store has the same hashes for everybody
 _MM: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -28,11 +32,58 @@ _MM: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Prepared:
-    """What preparing came to."""
+    """What preparing came to.
 
-    slices: tuple[SliceInfo, ...]
-    notices: tuple[Notice, ...]
+    Attributes:
+        slices: in the store.
+        labelled: of them.
+        groups: of the labelled ones.
+        reused: cases that were there already.
+        notices: what is to be known.
+    """
+
+    slices: int
+    labelled: int
+    groups: int
     reused: int
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for every case of a store.
+
+    Attributes:
+        path: of the store.
+        preparation: how to prepare.
+        key: of the hashes.
+    """
+
+    path: Path
+    preparation: Preparation
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case: small enough to pass between processes.
+
+    Attributes:
+        name: of the case.
+        slices: rows of the index; none where no lung was found.
+        beside: where it was written; None where the store held it already, or there was nothing to write.
+        notices: of the case.
+    """
+
+    name: str
+    slices: tuple[SliceInfo, ...]
+    beside: Path | None
+    notices: tuple[Notice, ...]
+
+    def drop(self) -> None:
+        """Remove what was written."""
+        if self.beside is not None:
+            shutil.rmtree(self.beside, ignore_errors=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +104,13 @@ def prepare_into(
     *,
     key: bytes,
     progress: Callable[[float], None] = lambda _: None,
+    workers: int = 1,
+    read: Callable[[], Cases] | None = None,
 ) -> Prepared:
     """Prepare a data set into a store; what an earlier run has finished is kept.
+
+    However many processes prepare, the store is the same to the byte: they write cases beside it, and this process
+    alone makes them part of it, in the order of the reader. No process holds more than one case.
 
     Args:
         path: of the store.
@@ -63,26 +119,64 @@ def prepare_into(
         preparation: how to prepare.
         key: of the hashes of what is not public.
         progress: is called with the share done, from 0 to 1.
+        workers: how many processes prepare; 1 is this one.
+        read: gives the same cases in another process (it is pickled); needed for several workers.
 
     Raises:
         GroundglassError: whatever reading, calibrating and writing refuse.
     """
-    notices, reused = list(cases.notices), 0
-    with StoreWriter(path, dataset, preparation) as writer:
-        for number, case in enumerate(cases, start=1):
-            notices += case.notices
-            digest = f"{__version__}-{case.digest()}"  # another version may prepare otherwise
-            if writer.has(case.name, digest):
-                reused += 1
+    notices, names, labelled, slices, reused = list(cases.notices), set[str](), Counter[str](), 0, 0
+    job = Job(path, preparation, PUBLIC_KEY if cases.public else key)
+    with StoreWriter(path, dataset, preparation) as writer, closing(_outcomes(cases, job, workers, read)) as outcomes:
+        for number, made in enumerate(outcomes, start=1):
+            notices += made.notices
+            if made.name in names:
+                notices.append(Notice(f"{made.name} is there twice; the second is left out."))
+                made.drop()
+            elif not made.slices:
+                notices.append(Notice(f"{made.name} is left out: no lung was found in it."))
             else:
-                made = _collection(case, digest, preparation, PUBLIC_KEY if cases.public else key)
-                if made is None:
-                    notices.append(Notice(f"{case.name} is left out: no lung was found in it."))
-                else:
-                    writer.add(made)
+                _take(writer, made)
+                reused += made.beside is None
+                slices += len(made.slices)
+                labelled.update(info.group for info in made.slices if info.labelled)
+            names.add(made.name)
             progress(number / len(cases))
-        slices = writer.finish(_provenance(dataset, preparation))
-    return Prepared(slices, tuple(notices), reused)
+        writer.finish(_provenance(dataset, preparation))
+    return Prepared(slices, labelled.total(), len(labelled), reused, tuple(notices))
+
+
+def _take(writer: StoreWriter, made: Outcome) -> None:
+    if made.beside is None:
+        writer.keep(made.name, made.slices)
+    else:
+        writer.adopt(made.beside, made.name, made.slices)
+
+
+def _outcomes(cases: Cases, job: Job, workers: int, read: Callable[[], Cases] | None) -> Generator[Outcome, None, None]:
+    """Of each case, in the reader's order."""
+    if workers > 1 and read is not None:
+        from groundglass.datasets._workers import outcomes  # which imports this file
+
+        yield from outcomes(read, len(cases), job, workers)
+    else:
+        yield from (prepare_case(case, job) for case in cases)
+
+
+def prepare_case(case: Case, job: Job) -> Outcome:
+    """Prepare a case and write it beside the store, unless the store holds it.
+
+    Raises:
+        GroundglassError: whatever calibrating and writing refuse.
+    """
+    digest = f"{__version__}-{case.digest()}"  # another version may prepare otherwise
+    held = stored(job.path, case.name, digest)
+    if held is not None:
+        return Outcome(case.name, held, None, case.notices)
+    made = _collection(case, digest, job.preparation, job.key)
+    if made is None:
+        return Outcome(case.name, (), None, case.notices)
+    return Outcome(case.name, made.slices, write_beside(job.path, made), case.notices)
 
 
 def _provenance(dataset: str, preparation: Preparation) -> Provenance:

@@ -71,7 +71,7 @@ class StoreWriter:
     def __init__(self, path: str | os.PathLike[str], dataset: str, preparation: Preparation) -> None:
         self.path = Path(path)
         self._settings = {"format": FORMAT, "dataset": dataset, "preparation": preparation.as_json()}
-        self._slices: dict[str, tuple[SliceInfo, ...]] = {}
+        self._rows: dict[str, str] = {}  # of the index, as text: a sixth of the records' memory
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -103,46 +103,38 @@ class StoreWriter:
         if isinstance(error, OSError):
             raise write_error(error) from None
 
-    def has(self, name: str, digest: str) -> bool:
-        """Whether a case of this content is there already; it is then part of the store."""
-        folder = self.path / CASES / name
-        try:
-            if json.loads((folder / "case.json").read_text(encoding="utf-8"))["digest"] != digest:
-                return False
-            self._slices[name] = from_csv((folder / INDEX).read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, ReadError):
-            return False
-        return True
+    def keep(self, name: str, slices: tuple[SliceInfo, ...]) -> None:
+        """Let a case that the store holds already (`stored`) be part of it."""
+        self._rows[name] = _rows(slices)
 
     def add(self, case: Collection) -> None:
         """Write a case, in place of an older one of its name."""
-        if self._complete:
-            self._complete = False
-            self._write_manifest({"complete": False})
-        partial, folder = self.path / CASES / f"{_PARTIAL}-{case.name}", self.path / CASES / case.name
+        self.adopt(write_beside(self.path, case), case.name, case.slices)
+
+    def adopt(self, beside: Path, name: str, slices: tuple[SliceInfo, ...]) -> None:
+        """Make a case that `write_beside` wrote, here or in another process, part of the store."""
+        folder = self.path / CASES / name
         try:
-            self._write_arrays(partial, case)
-            (partial / "zarr.json").write_text(_GROUP, encoding="utf-8")
-            (partial / INDEX).write_text(as_csv(case.slices), encoding="utf-8", newline="\n")
-            (partial / "case.json").write_text(json.dumps({"digest": case.digest}) + "\n", encoding="utf-8")
+            if self._complete:
+                self._complete = False
+                self._write_manifest({"complete": False})
             if folder.exists():
                 shutil.rmtree(folder)
-            partial.replace(folder)
+            beside.replace(folder)
         except OSError as error:
             raise write_error(error) from None
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        self._slices[case.name] = case.slices
+            shutil.rmtree(beside, ignore_errors=True)
+        self._rows[name] = _rows(slices)
 
-    def finish(self, provenance: Provenance) -> tuple[SliceInfo, ...]:
+    def finish(self, provenance: Provenance) -> None:
         """Write the index and the manifest, in the order in which cases came; cases that did not come are removed.
 
         Raises:
             UsageError: no slice at all.
             WriteError: it cannot be written.
         """
-        slices = tuple(info for case in self._slices.values() for info in case)
-        if not slices:
+        if not self._rows:
             raise UsageError(
                 "The data set has no slice that could be prepared.",
                 expected="at least one",
@@ -150,15 +142,15 @@ class StoreWriter:
             )
         try:
             for folder in (self.path / CASES).iterdir():
-                if folder.is_dir() and folder.name not in self._slices:
+                if folder.is_dir() and folder.name not in self._rows:
                     self._write_manifest({"complete": False})
                     shutil.rmtree(folder)
         except OSError as error:
             raise write_error(error) from None
-        write_file(self.path / INDEX, as_csv(slices).encode())
-        whole = {"complete": True, "content": content_of(slices), "provenance": provenance.as_json()}
-        self._write_manifest(whole)
-        return slices
+        header = as_csv(())
+        write_file(self.path / INDEX, "".join((header, *self._rows.values())).encode())
+        content = content_of(info for rows in self._rows.values() for info in from_csv(header + rows))
+        self._write_manifest({"complete": True, "content": content, "provenance": provenance.as_json()})
 
     def _check(self) -> None:
         if self.path.exists() and not self.path.is_dir():
@@ -199,16 +191,51 @@ class StoreWriter:
         text = json.dumps({**self._settings, **more}, indent=2) + "\n"
         write_file(self.path / MANIFEST, text.encode())
 
-    @staticmethod
-    def _write_arrays(folder: Path, case: Collection) -> None:
-        tile = (max(plane.shape[0] for plane in case.images), max(plane.shape[1] for plane in case.images))
-        size = case.prepared[0].shape
-        levels = [np.rint(plane * LEVELS).astype(np.uint16) for plane in case.prepared]
-        _write(folder / IMAGE, case.images, tile, np.int16, AIR_HU)
-        _write(folder / PREPARED, levels, size, np.uint16, 0)
-        if any(labels is not None for labels in case.labels):
-            _write(folder / LABEL, case.labels, tile, np.uint8, UNKNOWN)
-            _write(folder / PREPARED_LABEL, case.prepared_labels, size, np.uint8, UNKNOWN)
+
+def _rows(slices: Sequence[SliceInfo]) -> str:
+    return as_csv(slices).removeprefix(as_csv(()))
+
+
+def stored(path: Path, name: str, digest: str) -> tuple[SliceInfo, ...] | None:
+    """The slices of a case, where the store holds it and its content is the same; else None."""
+    folder = path / CASES / name
+    try:
+        if json.loads((folder / "case.json").read_text(encoding="utf-8"))["digest"] != digest:
+            return None
+        return from_csv((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, ReadError):
+        return None
+
+
+def write_beside(path: Path, case: Collection) -> Path:
+    """Write a case into a hidden folder of a store that is being made; `StoreWriter.adopt` makes it part of it.
+
+    Raises:
+        WriteError: it could not be written; nothing of it stays.
+    """
+    folder = path / CASES / f"{_PARTIAL}-{os.getpid()}-{case.name}"
+    try:
+        _write_arrays(folder, case)
+        (folder / "zarr.json").write_text(_GROUP, encoding="utf-8")
+        (folder / INDEX).write_text(as_csv(case.slices), encoding="utf-8", newline="\n")
+        (folder / "case.json").write_text(json.dumps({"digest": case.digest}) + "\n", encoding="utf-8")
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise write_error(error) from None
+        raise
+    return folder
+
+
+def _write_arrays(folder: Path, case: Collection) -> None:
+    tile = (max(plane.shape[0] for plane in case.images), max(plane.shape[1] for plane in case.images))
+    size = case.prepared[0].shape
+    levels = [np.rint(plane * LEVELS).astype(np.uint16) for plane in case.prepared]
+    _write(folder / IMAGE, case.images, tile, np.int16, AIR_HU)
+    _write(folder / PREPARED, levels, size, np.uint16, 0)
+    if any(labels is not None for labels in case.labels):
+        _write(folder / LABEL, case.labels, tile, np.uint8, UNKNOWN)
+        _write(folder / PREPARED_LABEL, case.prepared_labels, size, np.uint8, UNKNOWN)
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
