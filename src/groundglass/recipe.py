@@ -108,6 +108,18 @@ class Stage(_Table):
     start_from: str | None = None
 
 
+class Prior(_Table):
+    """What makes the priors of a method that takes one: a recipe within the recipe, without data of its own.
+
+    Attributes:
+        folds: by group of the slices that are trained on; a slice's prior is of a training without its group.
+    """
+
+    folds: Annotated[int, Field(ge=2)] = 3
+    network: Network
+    stage: Annotated[list[Stage], Field(min_length=1)]
+
+
 class Recipe(_Table):
     """One row of a table: what was run, what it costs, what came out."""
 
@@ -118,6 +130,7 @@ class Recipe(_Table):
     seed: Annotated[int, Field(ge=0)] = 0
     data: Data
     network: Network
+    prior: Prior | None = None
     stage: Annotated[list[Stage], Field(min_length=1)]
 
     @classmethod
@@ -191,4 +204,4 @@ def _first_fault(error: ValidationError) -> UsageError:
 
 
 def _keys() -> list[str]:
-    return [key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields]
+    return [key for table in (Recipe, Data, Network, Prior, Stage, Training) for key in table.model_fields]

@@ -63,6 +63,7 @@ def fit(
     folder: Path,
     *,
     identity: str,
+    record: Mapping[str, Any] | None = None,
     fabric: Fabric | None = None,
     on_step: Callable[[Report], object] = lambda report: None,  # noqa: ARG005
 ) -> dict[str, Tensor]:
@@ -74,6 +75,7 @@ def fit(
         training: how.
         folder: for the state and the log.
         identity: hash of all that decides the outcome; a state of another is refused.
+        record: what a reader of the state needs to make the method again.
         fabric: launched already; by default one process on this machine.
         on_step: told of every step.
 
@@ -118,7 +120,7 @@ def fit(
         run.log.append({"step": step + 1, "rate": report.rate, **losses})
         last = step + 1 == training.steps
         if fabric.global_rank == 0 and (last or (step + 1) % training.checkpoint_every == 0):
-            _save(run, folder, step + 1, identity)
+            _save(run, folder, step + 1, {"identity": identity, "made": dict(record or {})})
         on_step(report)
     return dict(run.ema) or {name: value.detach().clone() for name, value in method.state_dict().items()}
 
@@ -305,7 +307,7 @@ def _move_averages(run: _Run, decay: float, step: int) -> None:
             run.ema[name].copy_(value)
 
 
-def _save(run: _Run, folder: Path, step: int, identity: str) -> None:
+def _save(run: _Run, folder: Path, step: int, record: Mapping[str, Any]) -> None:
     tensors = {f"method/{name}": value for name, value in run.method.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in run.ema.items()}
     for name, optimizer in run.optimizers.items():
@@ -314,7 +316,7 @@ def _save(run: _Run, folder: Path, step: int, identity: str) -> None:
     checkpoint.write(
         folder / STATE_FILE,
         tensors,
-        {"step": step, "identity": identity, "optimizers": list(run.optimizers), "log": run.log[-1:]},
+        {**record, "step": step, "optimizers": list(run.optimizers), "log": run.log[-1:]},
     )
 
 

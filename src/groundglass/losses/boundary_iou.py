@@ -1,11 +1,11 @@
 """Intersection over union of the infection, its boundary counting up to six times: Inf-Net's L_IoU.
 
-Fan et al., Inf-Net, IEEE TMI 2020 (arXiv 2004.14133), eq. 4 of SSInfNet (2021); the weight is that of Wei et al., F3Net,
-AAAI 2020 (arXiv 1911.11445).
+Fan et al., Inf-Net, IEEE TMI 2020 (arXiv 2004.14133), eq. 4 of SSInfNet (2021); the weight is that of Wei et al.,
+F3Net, AAAI 2020 (arXiv 1911.11445).
 
 | here | there |
 |---|---|
-| ``1 + 5 abs(mean31(t) - t)`` | the weight of hard pixels; (released) it reaches the IoU alone and not the cross-entropy |
+| ``1 + 5 abs(mean31(t) - t)`` | the weight of hard pixels; (released) it does not reach the cross-entropy |
 | + 1 above and below the line | (released) a picture without infection has a loss too |
 
 As released, what lies beyond the picture counts as no infection in the mean over 31 x 31 pixels; so do unknown pixels,
@@ -64,7 +64,7 @@ def boundary_iou(
 
 @torch.no_grad()
 def boundary_weight(mask: Tensor) -> Tensor:
-    """``1 + 5 abs(mean31(m) - m)`` of a mask m (B, H, W) of 0 and 1: 1 far from its boundary, up to 6 at a thin part."""
+    """``1 + 5 abs(mean31(m) - m)`` of a mask m (B, H, W) of 0 and 1: 1 far from its boundary, 6 at most."""
     rows = F.avg_pool2d(mask.unsqueeze(1), (WIDTH, 1), stride=1, padding=(WIDTH // 2, 0))
     mean = F.avg_pool2d(rows, (1, WIDTH), stride=1, padding=(0, WIDTH // 2)).squeeze(1)
     return 1 + WEIGHT * (mean - mask).abs()
