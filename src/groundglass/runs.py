@@ -246,18 +246,27 @@ def _method(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
-    if stage.start_from is not None:
-        _load(network, outputs, Path(stage.start_from), preparation)
-    elif before is not None:
-        try:
-            _hand_on(before.predictor.state_dict(), before.outputs, network, outputs)
-        except (RuntimeError, ValueError):
-            raise UsageError(
-                f"Stage {number + 1} answers otherwise than the one before: its network has other channels.",
-                expected="stages that answer the same, or a first one that tells nothing apart, such as inpainting",
-                remedy="Put them into recipes of their own.",
-            ) from None
-    return make_method(stage.method, network, outputs, stage.settings, recipe.seed)
+        if stage.start_from is not None:
+            _load(network, outputs, Path(stage.start_from), preparation)
+        elif before is not None:
+            _continue(before, network, outputs, number)
+        return make_method(stage.method, network, outputs, stage.settings, recipe.seed)  # it may draw weights too
+
+
+def _continue(before: Method, network: Network, outputs: Sequence[int], number: int) -> None:
+    """Give the network of a stage the weights of the stage before.
+
+    Raises:
+        UsageError: the two tell different tissues apart.
+    """
+    try:
+        _hand_on(before.predictor.state_dict(), before.outputs, network, outputs)
+    except (RuntimeError, ValueError):
+        raise UsageError(
+            f"Stage {number + 1} answers otherwise than the one before: its network has other channels.",
+            expected="stages that answer the same, or a first one that tells nothing apart, such as inpainting",
+            remedy="Put them into recipes of their own.",
+        ) from None
 
 
 def _hand_on(weights: Mapping[str, Tensor], told: Sequence[int], network: Network, outputs: Sequence[int]) -> None:
