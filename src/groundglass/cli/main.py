@@ -423,6 +423,27 @@ def _audit(
         run_audit(paths, output, fold, provenance, quiet, names)
 
 
+explain = typer.Typer(no_args_is_help=True, help="What models and methods show of themselves.")
+app.add_typer(explain, name="explain")
+
+
+@explain.command("inpainting")
+def _explain_inpainting(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of groundglass train; it may still be running.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The prepared store whose slices are shown.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and numbers.")],
+    slices: Annotated[int, typer.Option(min=1, max=64, help="How many, evenly spread over the store.")] = 6,
+) -> None:
+    """What a coach erases of slices and a network fills in (PNG, CSV). It shows patients."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.explain_inpainting import run_inpainting
+
+        run_inpainting(run, store, output, slices)
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
