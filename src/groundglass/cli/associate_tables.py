@@ -134,9 +134,9 @@ def _burdens(table: Table, key: str | None, burden: str) -> dict[str, float]:
     _need(table, burden)
     found: dict[str, list[float]] = defaultdict(list)
     for row in table.rows:
-        if all(row.get(column, value) == value for column, value in OF_SEGMENT.items()):
-            if row[burden].strip().casefold() not in MISSING:
-                found[row[_key(table, key)].strip()].append(_number(row[burden], burden, table))
+        whole = all(row.get(column, value) == value for column, value in OF_SEGMENT.items())
+        if whole and row[burden].strip().casefold() not in MISSING:
+            found[row[_key(table, key)].strip()].append(_number(row[burden], burden, table))
     return {patient: float(np.mean(values)) for patient, values in found.items() if patient}
 
 
