@@ -6,6 +6,7 @@ input or output that cannot be read, used or written, 130 for an interruption.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -451,11 +452,15 @@ def _ending() -> Iterator[None]:
     """Every way a command can end is one line and an exit code, never a traceback."""
     try:
         yield
+        sys.stdout.flush()
     except OtherProcessError:
         time.sleep(0.5)  # launchers end all processes when one ends: let the other have its line out first
         raise SystemExit(1) from None
     except GroundglassError as error:
         _end(str(error), error.exit_code)
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except KeyboardInterrupt:
         _end("Interrupted; what was not finished was not written.", 130)
     except MemoryError:
