@@ -15,8 +15,8 @@ import torch
 
 from groundglass import __version__
 from groundglass.build import make_augmentation, make_method, make_network
-from groundglass.engine import checkpoint
-from groundglass.engine.fit import Report, fit
+from groundglass.engine import checkpoint, processes
+from groundglass.engine.fit import Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.evaluation.overlap import Counts, count
@@ -36,6 +36,7 @@ from groundglass.store import Store
 
 MODEL_FILE: Final = "model.safetensors"
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
+ALONE: Final = processes.Launch()
 # Of a stage's name and steps: what is told of each of its steps while it runs.
 Watch = Callable[[str, int], AbstractContextManager[Callable[[Report], object]]]
 
@@ -94,6 +95,7 @@ def train(
     watch: Watch = lambda name, steps: nullcontext(lambda report: None),  # noqa: ARG005
     *,
     split: Split | None = None,
+    launch: processes.Launch = ALONE,
 ) -> tuple[Method, Roles]:
     """Train all stages of a recipe, going on where an earlier run in the folder stopped, and write the model.
 
@@ -103,6 +105,7 @@ def train(
         output: folder for the model, and one folder a stage.
         watch: told of every step.
         split: the folds; made by group if None.
+        launch: which process of the run this is; each has its share of the batches, the first one writes.
 
     Returns:
         the method in eval mode, and which slices did what.
@@ -116,35 +119,40 @@ def train(
         raise LabelError(
             "The labels tell no two tissues apart.", expected="labels of at least two kinds", remedy="Add labels."
         )
-    make_folder(output)
+    if launch.rank == 0:
+        make_folder(output)
     method: Method | None = None
     for number, stage in enumerate(recipe.stage):
         method = _method(recipe, number, outputs, method, store.preparation)
         with watch(stage.method, stage.training.steps) as tell:
             weights = fit(
                 method,
-                _batches(recipe, number, store, dealt),
+                _batches(recipe, number, store, dealt, launch),
                 stage.training,
                 output / f"stage-{number + 1}",
-                identity=_identity(recipe, store, split),
+                identity=_identity(recipe, store, split, launch),
+                fabric=processes.start(launch, precision_of(stage.training)),
                 on_step=tell,
             )
         method.load_state_dict(weights)
     if method is None:
         raise ValueError("a recipe without a stage")
-    _write_model(output, recipe, store, method, dealt)
+    if launch.rank == 0:
+        _write_model(output, recipe, store, method, dealt, launch)
     return method.eval(), dealt
 
 
-def _identity(recipe: Recipe, store: Store, split: Split | None) -> str:
+def _identity(recipe: Recipe, store: Store, split: Split | None, launch: processes.Launch) -> str:
     """Of all that decides what a run comes to."""
     parts = [recipe.digest, store.content, json.dumps(store.preparation.as_json()), __version__]
     if split is not None:
         parts.append(hashlib.sha256(as_json(split).encode()).hexdigest())
+    if launch.count > 1:
+        parts.append(f"{launch.count} processes")
     return " ".join(parts)
 
 
-def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles) -> Batches:
+def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles, launch: processes.Launch) -> Batches:
     training = recipe.stage[number].training
     bare = Pool(len(dealt.unlabelled), lambda i: (store.prepared(dealt.unlabelled[i]), None))
     return Batches(
@@ -153,6 +161,8 @@ def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles) -> Batches
         sizes=(training.batch, training.unlabelled_batch if dealt.unlabelled else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
+        rank=launch.rank,
+        processes=launch.count,
     )
 
 
@@ -219,7 +229,9 @@ def _load(network: Network, path: Path, preparation: Preparation) -> None:
     )
 
 
-def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles) -> None:
+def _write_model(
+    output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, launch: processes.Launch
+) -> None:
     last = recipe.stage[-1]
     labelled, unlabelled = len(dealt.train), len(dealt.unlabelled)
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
@@ -235,7 +247,7 @@ def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dea
     provenance = Provenance(
         version=__version__,
         command="train",
-        settings={},
+        settings={} if launch.count == 1 else {"processes": launch.count},
         model=card.name,
         recipe=recipe.digest,
         seed=recipe.seed,
