@@ -205,4 +205,4 @@ def _first_fault(error: ValidationError) -> UsageError:
 
 
 def _keys() -> list[str]:
-    return [key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields]
+    return ["extends", *(key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields)]

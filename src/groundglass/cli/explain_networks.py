@@ -43,9 +43,9 @@ def explain_networks(asked: Sequence[str], size: int, batch: int | None, output:
         for recipe in recipes:
             phases.begin(_called(recipe))
             rows.append(_row(recipe, size, batch))
+    sys.stdout.write(text(rows, size, batch))
     if output is not None:
         write_file(output, markdown(rows, size, batch).encode())
-    sys.stdout.write(text(rows, size, batch))
 
 
 def _forms(name: str) -> list[Network]:

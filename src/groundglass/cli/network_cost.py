@@ -12,15 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean
 from typing import Any, Final
 
 from groundglass.cli.tuning import tune_for_torch
 from groundglass.report.networks import Cost
 
 TISSUES: Final = (1, 2, 4, 8)  # an output each
-WARM_UP: Final = 1  # steps that choose kernels and fill the allocator
-TIMED: Final = 2
+STEPS: Final = 2  # the first chooses kernels and fills the allocator, the last is timed
 
 
 def measure_apart(network: dict[str, Any], size: int, batch: int) -> Cost | None:
@@ -39,7 +37,7 @@ def measure_apart(network: dict[str, Any], size: int, batch: int) -> Cost | None
 
 
 def measure(network: dict[str, Any], size: int, batch: int) -> Cost:
-    """The same in this process: training steps on noise, then predictions; the mean of two after one that is not timed.
+    """The same in this process: training steps on noise, then predictions; of two each, the second is timed.
 
     A step is what ``groundglass train`` does between two batches: supervised losses (deep supervision where the
     network has it), gradients, AdamW; without a moving average of the weights.
@@ -57,7 +55,7 @@ def measure(network: dict[str, Any], size: int, batch: int) -> Cost:
     drawn = torch.Generator().manual_seed(0)
     image = torch.rand(batch, 1, size, size, generator=drawn).contiguous(memory_format=torch.channels_last)
     label_set = torch.tensor(TISSUES, dtype=torch.uint8)[torch.randint(4, (batch, size, size), generator=drawn)]
-    training = Training(steps=WARM_UP + TIMED)
+    training = Training(steps=STEPS)
     bf16 = precision_of(training) == "bf16-mixed"
     before = _peak_mib()
     made = make_network(Network(**network), len(TISSUES), pretrained=False)
@@ -85,12 +83,10 @@ def measure(network: dict[str, Any], size: int, batch: int) -> Cost:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    taken = []
-    for _ in range(WARM_UP + TIMED):
+    for _ in range(STEPS):
         began = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - began)
-    return mean(taken[WARM_UP:])
+    return time.perf_counter() - began
 
 
 def _peak_mib() -> float | None:

@@ -103,7 +103,7 @@ def _notes(rows: Sequence[NetworkRow], batch: int | None) -> list[str]:
     return [
         *notes,
         f"Measured, each network in a process of its own: {batch} images a step, {'; '.join(told) or 'none ended'}. "
-        "Memory is by how much the process's peak grew from before the network was made to after three training steps "
-        "(losses, gradients, AdamW); images a second are the mean of two steps after a first. A dash: it did not end, "
-        "or the system does not tell.",
+        "Memory is by how much the process's peak grew from before the network was made to after two training steps "
+        "(losses, gradients, AdamW); images a second are of the second of two steps. A dash: it did not end, or the "
+        "system does not tell.",
     ]
