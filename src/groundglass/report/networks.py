@@ -102,7 +102,7 @@ def _notes(rows: Sequence[NetworkRow], batch: int | None) -> list[str]:
     told = sorted({f"{row.cost.threads} threads, {row.cost.precision}" for row in rows if row.cost})
     return [
         *notes,
-        f"Measured, each network in a process of its own: {batch} images a step, {'; '.join(told) or 'none ended'}. "
+        f"Measured on the processor, a process a network: {batch} images a step, {'; '.join(told) or 'none ended'}. "
         "Memory is by how much the process's peak grew from before the network was made to after two training steps "
         "(losses, gradients, AdamW); images a second are of the second of two steps. A dash: it did not end, or the "
         "system does not tell.",
