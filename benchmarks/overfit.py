@@ -23,6 +23,7 @@ from torch import nn
 from groundglass.batches import Labelled, Progress
 from groundglass.build import make_network
 from groundglass.engine.fit import make_optimizer
+from groundglass.engine.gradients import FastGradients
 from groundglass.evaluation.overlap import METRICS, count
 from groundglass.inference.predict import channels_of, predict_batch
 from groundglass.labels import Region, inside, outside
@@ -66,7 +67,8 @@ def learn(name: str, batch: Labelled) -> tuple[int, float]:
     optimizer = make_optimizer(network, TRAINING)
     for step in range(1, STEPS + 1):
         method.train()
-        (update,) = method.updates(batch, None, Progress(step - 1, STEPS))
+        with FastGradients():
+            (update,) = method.updates(batch, None, Progress(step - 1, STEPS))
         torch.stack(list(update.losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(network.parameters(), TRAINING.clip)
         optimizer.step()
