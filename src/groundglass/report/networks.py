@@ -99,7 +99,7 @@ def _notes(rows: Sequence[NetworkRow], batch: int | None) -> list[str]:
     ]
     if batch is None:
         return notes
-    told = sorted({f"{row.cost.threads} threads, {row.cost.precision}" for row in rows if row.cost})
+    told = sorted({f"{_threads(row.cost)}, {row.cost.precision}" for row in rows if row.cost})
     return [
         *notes,
         f"Measured on the processor, a process a network: {batch} images a step, {'; '.join(told) or 'none ended'}. "
@@ -107,3 +107,7 @@ def _notes(rows: Sequence[NetworkRow], batch: int | None) -> list[str]:
         "(losses, gradients, AdamW); images a second are of the second of two steps. A dash: it did not end, or the "
         "system does not tell.",
     ]
+
+
+def _threads(cost: Cost) -> str:
+    return "one thread" if cost.threads == 1 else f"{cost.threads} threads"
