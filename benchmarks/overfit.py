@@ -36,7 +36,7 @@ from groundglass.store import Store, open_store
 SLICES: Final = 4
 WANTED: Final = 0.9
 STEPS, EVERY = 400, 20
-TRAINING: Final = Training(steps=STEPS)
+RATES: Final = {"fcn8s": 1e-4}  # of recipes/baselines, where not the default
 
 
 def four(store: Store) -> Labelled:
@@ -64,13 +64,14 @@ def learn(name: str, batch: Labelled) -> tuple[int, float]:
     outputs = tissue_groups(batch.label_set.unique().tolist())
     network = make_network(Network(name=name), len(outputs))
     method = Supervised(network, outputs, Config(deep_supervision=True)).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(network, TRAINING)
+    training = Training(steps=STEPS, rate=RATES.get(name, 2e-3))
+    optimizer = make_optimizer(network, training)
     for step in range(1, STEPS + 1):
         method.train()
         with FastGradients():
             (update,) = method.updates(batch, None, Progress(step - 1, STEPS))
         torch.stack(list(update.losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(network.parameters(), TRAINING.clip)
+        nn.utils.clip_grad_norm_(network.parameters(), training.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step % EVERY == 0 and (dice := score(method, batch)) > WANTED:

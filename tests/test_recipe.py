@@ -107,13 +107,15 @@ def test_every_network_that_needs_no_prior_has_a_baseline():
 
 
 def test_baselines_differ_in_their_network_and_in_what_their_files_say_why():
-    """TV-UNet's loss is part of its paper, and pre-trained weights move at quickstart's rate; all else is common."""
+    """TV-UNet's loss is part of its paper, pre-trained weights and FCN-8s have rates of their own; all else is common."""
     recipes = {path.stem: load(path) for path in BASELINES}
     assert len({recipe.digest for recipe in recipes.values()}) == len(recipes)
     pretrained = {name for name, recipe in recipes.items() if recipe.network.weights}
     assert pretrained == {"unet_efficientnet_imagenet"}
     assert pretrained == {name for name, recipe in recipes.items() if recipe.stage[0].training.encoder_rate}
     assert {name for name, recipe in recipes.items() if "total_variation" in recipe.stage[0].settings} == {"tv_unet"}
-    own = {"settings": {"total_variation"}, "training": {"encoder_rate"}}
+    rates = {name: recipe.stage[0].training.rate for name, recipe in recipes.items()}
+    assert {name for name, rate in rates.items() if rate != rates["unet"]} == {"fcn8s"}
+    own = {"settings": {"total_variation"}, "training": {"encoder_rate", "rate"}}
     rest = [recipe.model_dump(exclude={"network": True, "stage": {0: own}}) for recipe in recipes.values()]
     assert all(table == rest[0] for table in rest)
