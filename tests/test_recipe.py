@@ -107,7 +107,7 @@ def test_every_network_that_needs_no_prior_has_a_baseline():
 
 
 def test_baselines_differ_in_their_network_and_in_what_their_files_say_why():
-    """TV-UNet's loss is part of its paper, pre-trained weights and FCN-8s have rates of their own; all else is common."""
+    """TV-UNet's loss is its paper's; pre-trained weights and FCN-8s have rates of their own; all else is common."""
     recipes = {path.stem: load(path) for path in BASELINES}
     assert len({recipe.digest for recipe in recipes.values()}) == len(recipes)
     pretrained = {name for name, recipe in recipes.items() if recipe.network.weights}
