@@ -25,8 +25,8 @@ from torch import nn
 
 from groundglass.batches import Labelled, Progress
 from groundglass.build import make_network
+from groundglass.engine.depthwise import FastGradients
 from groundglass.engine.fit import make_optimizer
-from groundglass.engine.gradients import FastGradients
 from groundglass.evaluation.overlap import METRICS, count
 from groundglass.inference.predict import channels_of, predict_batch
 from groundglass.labels import Region, inside, outside
