@@ -90,16 +90,16 @@ def prepare(root: Path, store: Path, slices: int, workers: int, size: int) -> Ru
 def main() -> None:
     """Print the table and the extrapolation."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=44_000, help="a multiple of 400 (a tenth of CC-CCII: 44000)")
+    parser.add_argument("--slices", type=int, default=44_000, help="a multiple of 1000 (a tenth of CC-CCII: 44000)")
     parser.add_argument("--side", type=int, default=128, help="of a slice, in pixels")
     parser.add_argument("--size", type=int, default=96, help="of a prepared slice, in pixels")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        quarter, whole = Path(scratch) / "quarter", Path(scratch) / "whole"
-        make(quarter, asked.slices // 4, asked.side)
+        tenth, whole = Path(scratch) / "tenth", Path(scratch) / "whole"
+        make(tenth, asked.slices // 10, asked.side)
         make(whole, asked.slices, asked.side)
-        few = prepare(quarter, Path(scratch) / "store-quarter", asked.slices // 4, 1, asked.size)
+        few = prepare(tenth, Path(scratch) / "store-tenth", asked.slices // 10, asked.workers[0], asked.size)
         runs = [prepare(whole, Path(scratch) / f"store-{n}", asked.slices, n, asked.size) for n in asked.workers]
         again = prepare(
             whole, Path(scratch) / f"store-{asked.workers[-1]}", asked.slices, asked.workers[-1], asked.size

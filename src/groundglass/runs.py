@@ -16,8 +16,8 @@ from torch import Tensor
 
 from groundglass import __version__, priors
 from groundglass.build import make_augmentation, make_method, make_network, method_of
-from groundglass.engine import checkpoint
-from groundglass.engine.fit import Report, fit
+from groundglass.engine import checkpoint, processes
+from groundglass.engine.fit import Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.evaluation.overlap import Counts, count
@@ -40,6 +40,7 @@ MODEL_FILE: Final = "model.safetensors"
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 _STARTS: Final = {"__all__": {"start_from"}}
 _PATHS: Final[Any] = {"data": {"store"}, "stage": _STARTS, "prior": {"stage": _STARTS}}  # what no model repeats
+ALONE: Final = processes.Launch()
 # Of a stage's name, steps and folder: what is told of each of its steps while it runs.
 Watch = Callable[[str, int, Path], AbstractContextManager[Callable[[Report], object]]]
 
@@ -98,6 +99,7 @@ def train(
     watch: Watch = lambda name, steps, folder: nullcontext(lambda report: None),  # noqa: ARG005
     *,
     split: Split | None = None,
+    launch: processes.Launch = ALONE,
 ) -> tuple[Method, Roles]:
     """Train all stages of a recipe, going on where an earlier run in the folder stopped, and write the model.
 
@@ -107,6 +109,7 @@ def train(
         output: folder for the model, and one folder a stage.
         watch: told of every step.
         split: the folds; made by group if None.
+        launch: which process of the run this is; each has its share of the batches, the first one writes.
 
     Returns:
         the method in eval mode, and which slices did what.
@@ -120,14 +123,16 @@ def train(
         raise LabelError(
             "The labels tell no two tissues apart.", expected="labels of at least two kinds", remedy="Add labels."
         )
-    _check_prior(recipe)
-    make_folder(output)
-    run = _Run(store, groups, _identity(recipe, store, split), watch)
+    _check_prior(recipe, launch)
+    if launch.rank == 0:
+        make_folder(output)
+    run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
     prior = _priors(recipe, dealt, run, output)
     method = _stages(recipe, dealt, run, output, prior)
     if prior is not None:
         method = WithPrior(method, prior.method)
-    _write_model(output, recipe, store, method, dealt)
+    if launch.rank == 0:
+        _write_model(output, recipe, store, method, dealt, launch)
     return method.eval(), dealt
 
 
@@ -139,9 +144,10 @@ class _Run:
     groups: tuple[int, ...]
     identity: str
     watch: Watch
+    launch: processes.Launch
 
 
-def _check_prior(recipe: Recipe) -> None:
+def _check_prior(recipe: Recipe, launch: processes.Launch) -> None:
     takes = [stage.method for stage in recipe.stage if method_of(stage.method).takes_prior]
     if bool(takes) != (recipe.prior is not None):
         raise UsageError(
@@ -151,6 +157,10 @@ def _check_prior(recipe: Recipe) -> None:
             expected="a table [prior] for methods that take a prior, and for no other",
             remedy="Say in [prior] what network and stages make it." if takes else "Leave it out.",
         )
+    if takes and launch.count > 1:
+        raise UsageError(
+            f"A recipe with a prior in {launch.count} processes.", expected="one process", remedy="Start it as one."
+        )
 
 
 def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Priors | None:
@@ -159,7 +169,7 @@ def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Pri
         return None
     parts = recipe.prior.network, recipe.prior.stage
     alone = recipe.model_copy(update={"network": parts[0], "stage": parts[1], "prior": None})
-    provenance = _provenance(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}")
+    provenance = _provenance(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}", run.launch)
     return priors.make_priors(
         run.store,
         dealt.train,
@@ -173,7 +183,8 @@ def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Pri
 
 def _stages(recipe: Recipe, dealt: Roles, run: _Run, output: Path, prior: priors.Priors | None = None) -> Method:
     """The method of the last stage, trained."""
-    make_folder(output)
+    if run.launch.rank == 0:
+        make_folder(output)
     method: Method | None = None
     for number, stage in enumerate(recipe.stage):
         method = _method(recipe, number, run.groups, method, run.store.preparation)
@@ -181,11 +192,12 @@ def _stages(recipe: Recipe, dealt: Roles, run: _Run, output: Path, prior: priors
         with run.watch(stage.method, stage.training.steps, folder) as tell:
             weights = fit(
                 method,
-                _batches(recipe, number, run.store, dealt, prior),
+                _batches(recipe, number, run, dealt, prior),
                 stage.training,
                 folder,
                 identity=run.identity,
                 record=_described(recipe, number, method),
+                fabric=processes.start(run.launch, precision_of(stage.training)),
                 on_step=tell,
             )
         method.load_state_dict(weights)
@@ -194,15 +206,18 @@ def _stages(recipe: Recipe, dealt: Roles, run: _Run, output: Path, prior: priors
     return method
 
 
-def _identity(recipe: Recipe, store: Store, split: Split | None) -> str:
+def _identity(recipe: Recipe, store: Store, split: Split | None, launch: processes.Launch) -> str:
     """Of all that decides what a run comes to."""
     parts = [recipe.digest, store.content, json.dumps(store.preparation.as_json()), __version__]
     if split is not None:
         parts.append(hashlib.sha256(as_json(split).encode()).hexdigest())
+    if launch.count > 1:
+        parts.append(f"{launch.count} processes")
     return " ".join(parts)
 
 
-def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles, prior: priors.Priors | None) -> Batches:
+def _batches(recipe: Recipe, number: int, run: _Run, dealt: Roles, prior: priors.Priors | None) -> Batches:
+    store, launch = run.store, run.launch
     training = recipe.stage[number].training
     bare = Pool(len(dealt.unlabelled), lambda i: (store.prepared(dealt.unlabelled[i]), None))
     return Batches(
@@ -211,6 +226,8 @@ def _batches(recipe: Recipe, number: int, store: Store, dealt: Roles, prior: pri
         sizes=(training.batch, training.unlabelled_batch if dealt.unlabelled else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
+        rank=launch.rank,
+        processes=launch.count,
     )
 
 
@@ -331,11 +348,11 @@ def _described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
     }
 
 
-def _provenance(recipe: Recipe, store: Store, model: str) -> Provenance:
+def _provenance(recipe: Recipe, store: Store, model: str, launch: processes.Launch) -> Provenance:
     return Provenance(
         version=__version__,
         command="train",
-        settings={},
+        settings={} if launch.count == 1 else {"processes": launch.count},
         model=model,
         recipe=recipe.digest,
         seed=recipe.seed,
@@ -344,7 +361,9 @@ def _provenance(recipe: Recipe, store: Store, model: str) -> Provenance:
     )
 
 
-def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles) -> None:
+def _write_model(
+    output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, launch: processes.Launch
+) -> None:
     last = recipe.stage[-1]
     labelled, unlabelled = len(dealt.train), len(dealt.unlabelled)
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
@@ -364,7 +383,7 @@ def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dea
         "preparation": store.preparation.as_json(),
         "card": asdict(card),
         "recipe": recipe.model_dump(exclude=_PATHS),
-        "provenance": _provenance(recipe, store, card.name).as_json(),
+        "provenance": _provenance(recipe, store, card.name, launch).as_json(),
     }
     if recipe.prior is not None and isinstance(method, WithPrior):
         alone = recipe.model_copy(update={"network": recipe.prior.network, "stage": recipe.prior.stage})

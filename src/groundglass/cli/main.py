@@ -6,7 +6,9 @@ input or output that cannot be read, used or written, 130 for an interruption.
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Annotated, Optional
 import typer
 
 from groundglass import __version__
-from groundglass.errors import GroundglassError, UsageError
+from groundglass.errors import GroundglassError, OtherProcessError, UsageError
 
 app = typer.Typer(
     name="groundglass",
@@ -273,7 +275,7 @@ def _train(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe to a checkpoint; a run that was stopped goes on where it was."""
+    """Train a recipe to a checkpoint; a run that was stopped goes on where it was. Several processes: by torchrun."""
     with _ending():
         from groundglass.cli.tuning import tune_for_torch
 
@@ -354,8 +356,10 @@ def _study(
         from groundglass.cli.tuning import tune_for_torch
 
         tune_for_torch()
+        from groundglass.cli.processes import require_alone
         from groundglass.cli.study import Options, run_study
 
+        require_alone("groundglass study")
         run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet))
 
 
@@ -473,6 +477,30 @@ def _explain_inpainting(
         run_inpainting(run, store, output, slices)
 
 
+@explain.command("networks")
+def _explain_networks(
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[NAME...]", help="Such as unet; all by default."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the images, in pixels.")] = 352,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step, where it is measured.")] = 2,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Memory and images a second; takes minutes for all.")
+    ] = True,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", metavar="FILE.md", help="Write the table as Markdown, too."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """List the networks: paper, parameters, multiply-adds, memory of a training step, images a second here."""
+    with _ending():
+        from groundglass.cli.explain_networks import explain_networks
+
+        explain_networks(names or [], size, batch if measure else None, output, quiet)
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
@@ -498,8 +526,15 @@ def _ending() -> Iterator[None]:
     """Every way a command can end is one line and an exit code, never a traceback."""
     try:
         yield
+        sys.stdout.flush()
+    except OtherProcessError:
+        time.sleep(0.5)  # launchers end all processes when one ends: let the other have its line out first
+        raise SystemExit(1) from None
     except GroundglassError as error:
         _end(str(error), error.exit_code)
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except KeyboardInterrupt:
         _end("Interrupted; what was not finished was not written.", 130)
     except MemoryError:
