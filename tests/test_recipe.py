@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from groundglass.build import make_network
+from groundglass.cli.study import _digest
 from groundglass.errors import ReadError, UsageError
+from groundglass.evaluation.trials import read_rows
 from groundglass.lookup import names
 from groundglass.recipe import load
 
@@ -121,6 +123,18 @@ def test_baselines_differ_in_their_network_and_in_what_their_files_say_why():
     own = {"settings": {"total_variation"}, "training": {"encoder_rate", "rate"}}
     rest = [recipe.model_dump(exclude={"network": True, "stage": {0: own}}) for recipe in recipes.values()]
     assert all(table == rest[0] for table in rest)
+
+
+def test_a_default_that_is_said_changes_no_digest(write):
+    assert load(write(OWN + "\n[[stage]]\n[stage.training]\nclip = 1.0\n")).digest == load(write(OWN)).digest
+    assert load(write(OWN + "\n[[stage]]\n[stage.training]\nclip = 2.0\n")).digest != load(write(OWN)).digest
+
+
+def test_results_are_of_recipes_that_are_shipped():
+    """A recipe whose digest changes begins its table again: then its rows go, or the digest stays."""
+    shipped = {_digest(load(path)) for path in SHIPPED.glob("*/*.toml")}
+    for results in SHIPPED.parent.glob("results/*.csv"):
+        assert {row.trial.digest for row in read_rows(results)} <= shipped
 
 
 SSINFNET = sorted((SHIPPED / "ssinfnet").glob("**/*.toml"))
