@@ -60,6 +60,14 @@ def test_noise_is_the_generators():
     assert not torch.equal(drawn[0], drawn[2])
 
 
+def test_under_autocast_scores_are_not_rounded():
+    coach, image = Coach().eval(), torch.rand(1, 1, 64, 64)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores, divergence = coach(image, None)
+    assert scores.dtype == divergence.dtype == torch.float32
+    assert not torch.equal(scores, scores.bfloat16().float())
+
+
 def test_a_size_without_whole_cells_is_refused():
     with pytest.raises(UsageError, match=r"cells of 16 x 16 pixels; the pictures have \(24, 32\)"):
         Coach()(torch.rand(1, 1, 24, 32), None)

@@ -60,7 +60,8 @@ class Coach(nn.Module):
         drawn = mean
         if generator is not None:
             drawn = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator).to(mean)
-        scores: Tensor = self.score(drawn).float()
+        with torch.autocast(image.device.type, enabled=False):  # rounded to bfloat16, cells would tie
+            scores: Tensor = self.score(drawn)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         return scores, divergence.sum() / len(image)
 
