@@ -427,8 +427,54 @@ def _audit(
         run_audit(paths, output, fold, provenance, quiet, names)
 
 
+@study.command("associate")
+def _associate(
+    measurements: Annotated[
+        Path, typer.Argument(metavar="MEASUREMENTS.csv", help="Of segment (put together), or any with a row a patient.")
+    ],
+    clinical: Annotated[Path, typer.Argument(metavar="CLINICAL.csv", help="A row a patient: age, sex, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the table and the page.")],
+    key: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="COLUMN", help="That names the patient in both; by default the first of each."),
+    ] = None,
+    burden: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="COLUMN", help="Of the measurements; percent_of_lung by default."),
+    ] = None,
+    covariate: Annotated[
+        list[str], typer.Option(metavar="COLUMN", help="Of the clinical table, again for more; all by default.")
+    ] = [],  # noqa: B006 - typer copies it
+    order: Annotated[
+        list[str], typer.Option(metavar="COLUMN=WORDS", help="Words from least to most: severity=mild,severe.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Lesion burden against age, sex, illnesses: rank correlations and a regression. Association, not cause."""
+    with _ending():
+        from groundglass.cli.associate import run_associate
+
+        run_associate(measurements, clinical, output, key, burden, covariate, order)
+
+
 explain = typer.Typer(no_args_is_help=True, help="What models and methods show of themselves.")
 app.add_typer(explain, name="explain")
+
+
+@explain.command("inpainting")
+def _explain_inpainting(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of groundglass train; it may still be running.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The prepared store whose slices are shown.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and numbers.")],
+    slices: Annotated[int, typer.Option(min=1, max=64, help="How many, evenly spread over the store.")] = 6,
+) -> None:
+    """What a coach erases of slices and a network fills in (PNG, CSV). It shows patients."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.explain_inpainting import run_inpainting
+
+        run_inpainting(run, store, output, slices)
 
 
 @explain.command("networks")

@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,16 +47,14 @@ def run_train(
             check_tensorboard()
         recipe = _with_fold(load(recipe_file), fold)
         store = open_store(store_path or Path(recipe.data.store))
-        folders: Iterator[Path | None] = repeat(None)
         if launch.rank == 0:
             remove_partial(output)
-            if tensorboard:  # as `runs.train` calls them
-                folders = (output / f"stage-{number}" for number in range(1, len(recipe.stage) + 1))
+        silent, events_too = quiet or launch.rank > 0, tensorboard and launch.rank == 0
         method, dealt = runs.train(
             recipe,
             store,
             output,
-            lambda name, steps: _watch(quiet or launch.rank > 0, name, steps, next(folders)),
+            lambda name, steps, folder: _watch(silent, name, steps, folder if events_too else None),
             launch=launch,
         )
     if launch.rank == 0:
