@@ -166,11 +166,7 @@ class Recipe(_Table):
     def digest(self) -> str:
         """Hash of what decides the outcome: all but the words about it and where the store lies.
 
-<<<<<<< HEAD
-        What has its default is left out: a recipe keeps its hash, and its results, when recipes learn new words.
-=======
         What has its default is left out, so that a recipe keeps its hash and its results when recipes learn new words.
->>>>>>> main
         """
         left_out: Any = {"command": True, "cost": True, "expected": True, "got": True, "data": {"store"}}
         decisive = self.model_dump_json(exclude=left_out, exclude_defaults=True)
