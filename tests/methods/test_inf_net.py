@@ -80,6 +80,12 @@ def test_sizes_are_multiples_of_the_stride_and_never_nothing():
     assert rescaled(batch(8), 0.25, 8).image.shape[-2:] == (8, 8)
 
 
+@pytest.mark.parametrize("scales", [(), (1.0, 0.0)])
+def test_scales_that_are_none_are_refused(scales):
+    with pytest.raises(UsageError, match="one or more above 0"):
+        Config(scales=scales)
+
+
 def test_resizing_keeps_labels_on_their_pixels_and_makes_no_new_ones():
     small = rescaled(batch(16), 0.5, 8)
     assert small.label_set[0].tolist() == [[8] * 4 + [3] * 4] * 8

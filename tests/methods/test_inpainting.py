@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.errors import UsageError
 from groundglass.losses.reconstruction import gradient_magnitude
 from groundglass.methods.inpainting import Config, Inpainting, Phase, plan, rate_of
 from groundglass.networks._network import Network
@@ -66,6 +67,15 @@ def test_the_rate_falls_at_40_80_and_90_percent_of_each_turn():
     made = method()
     assert only(made, 1).rate == 0.1  # half of the first turn is over
     assert only(made, 2).rate == 1.0  # the coach's own is not touched
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"turn": 0}, {"epochs": 1}, {"kept": 0.0}, {"loss": "absolute"}, {"rates": ((0.5, 1.0),)}, {"rates": ()}],
+)
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(UsageError, match="Settings of inpainting that cannot be"):
+        Config(**wrong)
 
 
 def test_eq_1_and_whose_turn_it_is():

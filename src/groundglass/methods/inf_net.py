@@ -53,6 +53,19 @@ class Config:
     cross_entropy: float = 1.0
     edge: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that are none.
+
+        Raises:
+            UsageError: there is no scale, or one that is not above 0.
+        """
+        if not self.scales or min(self.scales) <= 0:
+            raise UsageError(
+                f"The scales {self.scales} of inf_net.",
+                expected="one or more above 0",
+                remedy="Such as scales = [0.75, 1.0, 1.25].",
+            )
+
 
 class InfNet(Method):
     """A network that tells infection from the rest, taught at every depth and by its edge."""

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.losses.groups import check_outputs
 from groundglass.losses.reconstruction import Kind, gradient_magnitude, picture_of, reconstruction_loss
@@ -69,6 +70,22 @@ class Config:
     divergence: float = 1e-6  # Singh et al.
     loss: Kind = "cross_entropy"  # ours: see losses.reconstruction
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no schedule, no share and no loss.
+
+        Raises:
+            UsageError: it is none.
+        """
+        schedule = min(self.first, self.turn) >= 1 and self.epochs >= self.first
+        rates = bool(self.rates) and self.rates[0][0] == 0 and list(self.rates) == sorted(self.rates)
+        if not (schedule and rates and 0 < self.kept <= 1 and self.loss in get_args(Kind)):
+            raise UsageError(
+                "Settings of inpainting that cannot be.",
+                expected="first and turn of 1 or more, epochs no fewer than first, kept above 0 and at most 1, rates "
+                f"that begin at 0 and go up in time, and as loss one of {', '.join(get_args(Kind))}",
+                remedy="Correct stage.settings.",
+            )
 
 
 @dataclass(frozen=True)
