@@ -170,7 +170,7 @@ def test_network_and_coach_play_against_each_other():
     given = Labelled(image, torch.full((2, 32, 32), 15, dtype=torch.uint8))
     optimiser = torch.optim.Adam(made.coach.parameters(), lr=1e-3)
     costs = []
-    for _ in range(12):
+    for _ in range(6):
         (update,) = made.updates(given, None, Progress(1, 2))
         assert update.module == "coach"
         optimiser.zero_grad()
