@@ -4,6 +4,7 @@ import json
 import pytest
 
 from groundglass import runs
+from groundglass.preprocess.preparation import Preparation
 from tests.cli.test_train import RECIPE
 from tests.toy_store import make_store
 
@@ -111,3 +112,13 @@ def test_a_budget_without_a_supervised_recipe_is_refused(run, store, recipes, tm
     ended = run("study", "budget", recipes[1], "--store", store, "-o", tmp_path / "out")
     assert ended.code == 2
     assert "without a supervised recipe" in ended.error
+
+
+def test_rows_of_one_preparation_are_no_rows_of_another(run, store, recipes, tmp_path):
+    cropped = make_store(tmp_path / "cropped", preparation=Preparation(size=(32, 32), crop="lungs"))
+    words = ("--seeds", "1", "--fold", "0", "--results", tmp_path / "all.csv", "-o", tmp_path / "out", "-q")
+    for each in (store, cropped):
+        ended = run("study", "crossval", recipes[0], "--store", each, *words)
+        assert ended.code == 0, ended.err
+    rows = [row for row in rows_of(tmp_path / "all.csv") if row["region"] == "infection"]
+    assert len(rows) == 2 * len({row["slice"] for row in rows})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -116,7 +117,7 @@ def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Opt
         table["seed"] = seed
         table["data"] |= {"fold": fold, "folds": split.folds, "labels": None if amount == ALL else int(amount)}
         made = Recipe.parse(table)
-        yield made, Trial(name, _digest(recipe), store.content[:16], seed, fold, amount)
+        yield made, Trial(name, _digest(recipe), _data(store), seed, fold, amount)
 
 
 def _digest(recipe: Recipe) -> str:
@@ -125,6 +126,11 @@ def _digest(recipe: Recipe) -> str:
     table["seed"] = 0
     table["data"] |= {"fold": None, "folds": None, "labels": None}
     return Recipe.parse(table).digest[:16]
+
+
+def _data(store: Store) -> str:
+    """Of the slices and of how they were prepared: rows at one size are no rows at another."""
+    return hashlib.sha256(f"{store.content} {json.dumps(store.preparation.as_json())}".encode()).hexdigest()[:16]
 
 
 def _run(recipe: Recipe, trial: Trial, store: Store, split: Split, options: Options) -> list[Row]:

@@ -29,7 +29,7 @@ class Trial:
     Attributes:
         recipe: name of the recipe.
         digest: hash of what in it decides the outcome, seed, fold and labels left out.
-        data: hash of the store's content.
+        data: hash of the store's content and preparation.
         seed: of the training.
         fold: that was held out.
         labels: labelled slices that were trained on, or ``all``.
