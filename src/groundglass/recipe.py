@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import tomllib
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -134,11 +135,30 @@ def load(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UsageError: it is not there, or says what cannot be.
+        UsageError: it or the one that it extends is not there, or says what cannot be.
         ReadError: it is no TOML.
     """
+    table = _read(path)
+    base = table.pop("extends", None)
+    if base is None:
+        return Recipe.parse(table)
+    if not isinstance(base, str):
+        raise UsageError(
+            f"{path.name} extends {base!r}.", expected="the path of a recipe, from its own folder", remedy="Give one."
+        )
+    below = _read(path.parent / base)
+    if "extends" in below:
+        raise UsageError(
+            f"{Path(base).name}, which {path.name} extends, extends another.",
+            expected="a recipe that is whole by itself or lacks only what its extensions say",
+            remedy="Let each extend the first.",
+        )
+    return Recipe.parse(_over(below, table))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"There is no recipe called {path.name}.", expected="a TOML file", remedy="Check its path."
@@ -148,7 +168,19 @@ def load(path: Path) -> Recipe:
         raise ReadError(
             f"{path.name} is no recipe: {line}.", expected="TOML", remedy="Compare it with one in recipes/."
         ) from None
-    return Recipe.parse(table)
+
+
+def _over(below: Any, above: Any) -> Any:
+    """What ``above`` says and, where it is silent, ``below``: tables key by key, lists of tables one by one."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: _over(below.get(key), value) for key, value in above.items()}
+    if _tables(below) and _tables(above):
+        return [_over(*pair) for pair in zip_longest(below, above)]
+    return below if above is None else above
+
+
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, dict) for part in value)
 
 
 def _first_fault(error: ValidationError) -> UsageError:
@@ -173,4 +205,4 @@ def _first_fault(error: ValidationError) -> UsageError:
 
 
 def _keys() -> list[str]:
-    return [key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields]
+    return ["extends", *(key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields)]

@@ -41,6 +41,7 @@ def test_crossval_tests_every_labelled_slice_once_a_seed_and_writes_all_down(run
     teacher = [entry for entry in summary["entries"] if entry["recipe"] == "teacher"]
     assert all(entry["against_first"]["pairs"] == 5 for entry in teacher if entry["region"] == "infection")
     assert "| all | Infection | teacher |" in ended.out
+    assert "\n| all | teacher | " in (tmp_path / "out" / "overview.md").read_text()
     assert not list((tmp_path / "out" / "runs").iterdir())  # what runs left is gone
     assert str(tmp_path) not in (tmp_path / "out" / "results.csv").read_text()
 

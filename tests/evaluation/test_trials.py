@@ -6,7 +6,7 @@ from groundglass.errors import ReadError
 from groundglass.evaluation.conventions import Convention
 from groundglass.evaluation.overlap import Counts
 from groundglass.evaluation.trials import Row, Trial, done, entries, read_rows, write_rows
-from groundglass.report.study import curve, markdown
+from groundglass.report.study import curve, markdown, overview
 
 FIRST = Trial("first", "a" * 16, "d" * 16, 0, 0, "all")
 
@@ -70,3 +70,13 @@ def test_a_region_that_no_slice_has_is_said_to_have_no_score():
     (entry,) = entries([empty], "dice", Convention("present"))
     assert entry.score is None
     assert "| - |" in markdown([entry], "toy")
+
+
+def test_the_overview_has_a_row_a_recipe_and_a_column_a_region():
+    """Two slices of Dice 0.4 and 0.6 in two groups, and one of 0.2 that alone has another region."""
+    rows = [row(4), row(6, "s2", "g2"), row(2, region="consolidation"), row(7, recipe="second")]
+    table = entries(rows, "dice", Convention("present"))
+    *_, first, second = overview(table, "toy").splitlines()
+    assert first.startswith("| all | first | 0.500")
+    assert first.endswith("| 0.200 | 1.5 |")
+    assert second == "| all | second | 0.700 | - | 1.5 |"

@@ -6,6 +6,7 @@ from groundglass.batches import Labelled, Progress
 from groundglass.errors import LabelError
 from groundglass.losses.supervised import label_set_losses
 from groundglass.methods.supervised import Config, Supervised
+from groundglass.networks._network import Network
 
 
 def batch():
@@ -46,3 +47,52 @@ def test_class_weights_reach_the_loss():
 def test_outputs_that_are_no_groups_are_refused():
     with pytest.raises(LabelError):
         Supervised(nn.Conv2d(1, 2, 1), (3, 4))
+
+
+class TwoAnswers(Network):
+    """One weight, answered with as it is and tripled, and an edge that is no answer."""
+
+    stride, in_channels, classes = 1, 1, 2
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, image):
+        return self.forward_all(image)["fine"]
+
+    def forward_all(self, image):
+        logits = torch.cat([image * self.weight, -image * self.weight], dim=1)
+        return {"coarse": 3 * logits, "fine": logits, "edge": image * self.weight}
+
+
+def test_deep_supervision_is_the_mean_over_the_answers_and_none_by_default():
+    learnt = Labelled(torch.ones(1, 1, 4, 4), batch().label_set)
+    network = TwoAnswers()
+    coarse, fine = (
+        label_set_losses(network.forward_all(learnt.image)[name], learnt.label_set, (3, 12))
+        for name in ("coarse", "fine")
+    )
+    (alone,) = Supervised(network, (3, 12)).updates(learnt, None, Progress(0, 1))
+    (deep,) = Supervised(network, (3, 12), Config(deep_supervision=True)).updates(learnt, None, Progress(0, 1))
+    for name in ("cross_entropy", "dice"):
+        assert alone.losses[name].item() == pytest.approx(fine[name].item())
+        assert deep.losses[name].item() == pytest.approx((coarse[name].item() + fine[name].item()) / 2)
+        assert coarse[name].item() != pytest.approx(fine[name].item())
+
+
+def test_deep_supervision_of_a_network_that_answers_once_is_its_loss():
+    torch.manual_seed(0)
+    plain = losses(Config())
+    torch.manual_seed(0)
+    assert losses(Config(deep_supervision=True)) == plain
+
+
+def test_total_variation_is_added_with_its_weight():
+    """p of infection .1 .3 / .6 .2: .5 + .1 down, .2 + .4 across, over 4 pixels, times 2."""
+    p = torch.tensor([[[[0.1, 0.3], [0.6, 0.2]]]])
+    network = nn.Conv2d(1, 1, 1)
+    network.forward = lambda image: torch.cat([1 - image, image], dim=1).log()
+    learnt = Labelled(p, torch.full((1, 2, 2), 3, dtype=torch.uint8))
+    (update,) = Supervised(network, (3, 12), Config(total_variation=2.0)).updates(learnt, None, Progress(0, 1))
+    assert update.losses["total_variation"].item() == pytest.approx(0.6)

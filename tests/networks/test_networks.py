@@ -109,6 +109,8 @@ def test_a_size_that_does_not_divide_is_answered_with_one_that_does(network):
     stride = network.stride
     with pytest.raises(UsageError, match=rf"does not divide by {stride}.* Pad it to \({2 * stride}, {stride}\)"):
         network(torch.rand(1, 1, stride + 1, stride))
+    with pytest.raises(UsageError, match=rf"of \(1, {stride}\) pixels .* Pad it to \({stride}, {stride}\)"):
+        network(torch.rand(1, 1, 1, stride))  # less than the pooling takes
 
 
 def test_another_number_of_channels_is_refused(network):

@@ -423,6 +423,34 @@ def _audit(
         run_audit(paths, output, fold, provenance, quiet, names)
 
 
+explain = typer.Typer(no_args_is_help=True, help="What models and methods show of themselves.")
+app.add_typer(explain, name="explain")
+
+
+@explain.command("networks")
+def _explain_networks(
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[NAME...]", help="Such as unet; all by default."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the images, in pixels.")] = 352,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step, where it is measured.")] = 2,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Memory and images a second; takes minutes for all.")
+    ] = True,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", metavar="FILE.md", help="Write the table as Markdown, too."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """List the networks: paper, parameters, multiply-adds, memory of a training step, images a second here."""
+    with _ending():
+        from groundglass.cli.explain_networks import explain_networks
+
+        explain_networks(names or [], size, batch if measure else None, output, quiet)
+
+
 @app.command("demo")
 def _demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(

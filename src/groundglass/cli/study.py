@@ -21,7 +21,7 @@ from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries,
 from groundglass.io import OutputFolder
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.recipe import Recipe, load
-from groundglass.report.study import curve, markdown
+from groundglass.report.study import curve, markdown, overview
 from groundglass.splits import Split, as_json, make_folds, read_split
 from groundglass.store import Store, open_store
 
@@ -153,6 +153,7 @@ def _write(table: Sequence[Entry], convention: Convention, store: Store, options
     text = markdown(table, heading)
     with OutputFolder(options.output) as output:
         output.path("table.md").write_text(text, encoding="utf-8", newline="\n")
+        output.path("overview.md").write_text(overview(table, heading), encoding="utf-8", newline="\n")
         summary = {"heading": heading, "entries": [asdict(entry) for entry in table]}
         output.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
         if len({entry.labels for entry in table}) > 1:

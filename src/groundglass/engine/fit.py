@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from groundglass.batches import Progress
 from groundglass.engine import checkpoint
-from groundglass.engine.depthwise import FastGradients
+from groundglass.engine.gradients import FastGradients
 from groundglass.engine.loaders import Ahead, Batches
 from groundglass.engine.log import LOG_FILE, read_log, write_log
 from groundglass.errors import ReadError, TrainingError

@@ -2,6 +2,9 @@
 
 Cross-entropy of sets (Fidon et al., arXiv 2107.03846) and soft Dice of regions (Milletari et al., arXiv
 1606.04797), added. Unlabelled slices are not looked at.
+
+Two terms that some networks' papers train them with are settings: deep supervision (Lee et al., arXiv 1409.5185;
+U-Net++, Inf-Net's side maps) and TV-UNet's total variation.
 """
 
 from __future__ import annotations
@@ -9,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.losses.connectivity import total_variation
 from groundglass.losses.groups import check_outputs
 from groundglass.losses.supervised import label_set_losses
 from groundglass.methods._method import Method, Update
+from groundglass.networks._network import Network
 
 
 @dataclass(frozen=True)
@@ -24,10 +30,15 @@ class Config:
     Attributes:
         dice: weight of the Dice term beside the cross-entropy; 0 leaves it out.
         class_weights: of each output channel in the cross-entropy.
+        deep_supervision: where a network answers in several places, the mean of their losses; otherwise the loss of
+            its one answer.
+        total_variation: weight of the predicted infection's total variation, which promotes connectivity.
     """
 
     dice: float = 1.0
     class_weights: tuple[float, ...] | None = None
+    deep_supervision: bool = False
+    total_variation: float = 0.0
 
 
 class Supervised(Method):
@@ -49,11 +60,21 @@ class Supervised(Method):
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step: the labelled slices' loss."""
         del unlabelled, progress
-        logits = self.network(labelled.image)
-        yield Update(
-            "network",
-            label_set_losses(logits, labelled.label_set, self.outputs, self.config.dice, self.config.class_weights),
-        )
+        each = [self._losses(logits, labelled.label_set) for logits in self._answers(labelled.image)]
+        yield Update("network", {name: torch.stack([losses[name] for losses in each]).mean() for name in each[0]})
+
+    def _answers(self, image: Tensor) -> list[Tensor]:
+        """The network's logits (B, K, H, W); what has other channels, as an edge has, is no answer."""
+        if not (self.config.deep_supervision and isinstance(self.network, Network)):
+            return [self.network(image)]
+        return [x for x in self.network.forward_all(image).values() if x.shape[1] == len(self.outputs)]
+
+    def _losses(self, logits: Tensor, label_set: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        losses = label_set_losses(logits, label_set, self.outputs, config.dice, config.class_weights)
+        if config.total_variation:
+            losses["total_variation"] = config.total_variation * total_variation(logits, self.outputs)
+        return losses
 
     @property
     def predictor(self) -> nn.Module:

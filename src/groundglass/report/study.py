@@ -7,6 +7,7 @@ from statistics import stdev
 from typing import Final
 from xml.sax.saxutils import escape
 
+from groundglass.evaluation.statistics import Summary
 from groundglass.evaluation.trials import ALL, Entry
 from groundglass.labels import Region
 
@@ -49,11 +50,31 @@ def markdown(table: Sequence[Entry], heading: str) -> str:
     return "\n".join([*lines, *notes]) + "\n"
 
 
+def overview(table: Sequence[Entry], heading: str) -> str:
+    """A row for each number of labels and recipe, a column for each region: means with their intervals."""
+    regions = list(dict.fromkeys(entry.region for entry in table))
+    names = [TITLES.get(region, region) for region in regions]
+    lines = [
+        f"{heading}. Mean [95 %].",
+        "",
+        f"| labels | recipe | {' | '.join(names)} | min |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for labels, recipe in dict.fromkeys((entry.labels, entry.recipe) for entry in table):
+        own = {entry.region: entry for entry in table if (entry.labels, entry.recipe) == (labels, recipe)}
+        scores = [_mean(own[region].score) if region in own else "-" for region in regions]
+        minutes = next(iter(own.values())).minutes
+        lines.append(f"| {' | '.join([labels, recipe, *scores, f'{minutes:.1f}'])} |")
+    return "\n".join(lines) + "\n"
+
+
 def _score(entry: Entry) -> str:
     score = entry.score
-    if score is None:
-        return "-"
-    return f"{score.mean:.3f}{_interval(score.ci_low, score.ci_high)}, {score.n}, {score.units}"
+    return _mean(score) if score is None else f"{_mean(score)}, {score.n}, {score.units}"
+
+
+def _mean(score: Summary | None) -> str:
+    return "-" if score is None else f"{score.mean:.3f}{_interval(score.ci_low, score.ci_high)}"
 
 
 def _interval(low: float | None, high: float | None, *, signed: bool = False) -> str:

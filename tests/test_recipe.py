@@ -1,0 +1,121 @@
+"""Recipes that extend another, and those that the repository ships."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundglass.build import make_network
+from groundglass.errors import ReadError, UsageError
+from groundglass.lookup import names
+from groundglass.recipe import load
+
+SHIPPED = Path(__file__).parents[1] / "recipes"
+BASELINES = sorted((SHIPPED / "baselines").glob("*.toml"))
+COMMON = """
+seed = 3
+[data]
+store = "store"
+unlabelled = false
+[[stage]]
+method = "supervised"
+settings = { dice = 0.5 }
+[stage.training]
+steps = 7
+rate = 1e-2
+"""
+OWN = 'extends = "common.toml"\n[network]\nname = "unet"\nsettings = { widths = [4, 8] }\n'
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "common.toml").write_text(COMMON)
+
+    def made(text, name="own.toml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return made
+
+
+def test_an_extension_is_the_recipe_that_says_the_same_in_one_file(write):
+    whole = COMMON + OWN.split("\n", 1)[1]
+    recipe = load(write(OWN))
+    assert recipe == load(write(whole, "whole.toml"))
+    assert recipe.digest == load(write(whole, "whole.toml")).digest
+    assert recipe.network.settings == {"widths": [4, 8]}
+
+
+def test_what_it_says_itself_stands_over_the_other_key_by_key_and_stage_by_stage(write):
+    own = OWN + '[data]\nstore = "mine"\n[[stage]]\n[stage.training]\nrate = 5.0\n[[stage]]\nmethod = "mean_teacher"\n'
+    recipe = load(write(own + "[stage.training]\nsteps = 2\n"))
+    assert (recipe.seed, recipe.data.store, recipe.data.unlabelled) == (3, "mine", False)
+    first, second = recipe.stage
+    assert (first.method, first.settings, first.training.steps, first.training.rate) == (
+        "supervised",
+        {"dice": 0.5},
+        7,
+        5.0,
+    )
+    assert (second.method, second.settings, second.training.steps, second.training.rate) == (
+        "mean_teacher",
+        {},
+        2,
+        2e-3,
+    )
+
+
+def test_what_the_common_part_says_is_part_of_the_digest(write, tmp_path):
+    before = load(write(OWN)).digest
+    (tmp_path / "common.toml").write_text(COMMON.replace("steps = 7", "steps = 8"))
+    assert load(write(OWN)).digest != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"common.toml"', '"absent.toml"', "There is no recipe called absent.toml"),
+        ('"common.toml"', "3", "own.toml extends 3. Expected the path of a recipe"),
+        ('"common.toml"', '"own.toml"', "own.toml, which own.toml extends, extends another"),
+        ("extends", "extend", "no key extend. Expected extends, perhaps"),
+        ('name = "unet"', "", "The recipe lacks network.name"),
+    ],
+)
+def test_an_extension_that_cannot_be(write, old, new, says):
+    with pytest.raises(UsageError) as caught:
+        load(write(OWN.replace(old, new)))
+    assert says in str(caught.value)
+
+
+def test_a_common_part_that_is_no_toml(write, tmp_path):
+    (tmp_path / "common.toml").write_text("seed =")
+    with pytest.raises(ReadError, match=r"common\.toml is no recipe"):
+        load(write(OWN))
+
+
+@pytest.mark.parametrize("path", [*sorted(SHIPPED.glob("*/*.toml")), SHIPPED / "quickstart.toml"], ids=lambda p: p.stem)
+def test_a_shipped_recipe_can_be_read_and_its_network_made(path):
+    recipe = load(path)
+    assert recipe.command
+    assert recipe.stage
+    with torch.device("meta"):
+        assert make_network(recipe.network, 3, pretrained=False).classes == 3
+
+
+def test_every_network_that_needs_no_prior_has_a_baseline():
+    assert {load(path).network.name for path in BASELINES} == set(names("groundglass.networks")) - {"inf_net_multi"}
+
+
+def test_baselines_differ_in_their_network_and_in_what_their_files_say_why():
+    """TV-UNet's loss is its paper's; pre-trained weights and FCN-8s have rates of their own; all else is common."""
+    recipes = {path.stem: load(path) for path in BASELINES}
+    assert len({recipe.digest for recipe in recipes.values()}) == len(recipes)
+    pretrained = {name for name, recipe in recipes.items() if recipe.network.weights}
+    assert pretrained == {"unet_efficientnet_imagenet"}
+    assert pretrained == {name for name, recipe in recipes.items() if recipe.stage[0].training.encoder_rate}
+    assert {name for name, recipe in recipes.items() if "total_variation" in recipe.stage[0].settings} == {"tv_unet"}
+    rates = {name: recipe.stage[0].training.rate for name, recipe in recipes.items()}
+    assert {name for name, rate in rates.items() if rate != rates["unet"]} == {"fcn8s"}
+    own = {"settings": {"total_variation"}, "training": {"encoder_rate", "rate"}}
+    rest = [recipe.model_dump(exclude={"network": True, "stage": {0: own}}) for recipe in recipes.values()]
+    assert all(table == rest[0] for table in rest)
