@@ -65,8 +65,8 @@ def train_ours(store: Path, scratch: Path) -> dict[str, float]:
         reports.append(report)
 
     class Watch:
-        def __init__(self, name: str, steps: int) -> None:
-            del name, steps
+        def __init__(self, name: str, steps: int, folder: Path) -> None:
+            del name, steps, folder
 
         def __enter__(self) -> Callable[[Report], None]:
             return tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from groundglass.errors import ReadError, UsageError
 from groundglass.inference.predict import Model
 from groundglass.inference.segmentation import ModelCard
 from groundglass.methods._method import Method
+from groundglass.methods._prior import WithPrior
 from groundglass.networks._network import Network
 from groundglass.preprocess.preparation import Preparation
 from groundglass.recipe import Network as NetworkRecipe
@@ -34,7 +35,7 @@ def make_network(recipe: NetworkRecipe, classes: int, *, pretrained: bool = True
     kind = lookup.find("groundglass.networks", recipe.name)
     weights = {"weights": recipe.weights} if recipe.weights is not None and pretrained else {}
     try:
-        network = kind(in_channels=1, classes=classes, **weights, **recipe.settings)
+        network = kind(**{"in_channels": 1, "classes": classes} | weights | recipe.settings)
     except TypeError as error:
         raise UsageError(
             f"The network {recipe.name!r} cannot be made: {error}.",
@@ -46,6 +47,18 @@ def make_network(recipe: NetworkRecipe, classes: int, *, pretrained: bool = True
     return network
 
 
+def method_of(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    kind = lookup.find("groundglass.methods", name)
+    if not issubclass(kind, Method):
+        raise UsageError(f"{name!r} is no method.", expected="one of methods/", remedy="Choose another.")
+    return kind
+
+
 def make_method(
     name: str, network: Network, outputs: Sequence[int], settings: Mapping[str, Any], seed: int = 0
 ) -> Method:
@@ -55,13 +68,24 @@ def make_method(
         UsageError: there is none of that name, or a setting that it has not.
     """
     module = lookup.find_module("groundglass.methods", name)
-    kind = lookup.find("groundglass.methods", name)
+    make: Callable[..., Method] = method_of(name)
     seeded = {"seed": seed} if any(field.name == "seed" for field in dataclasses.fields(module.Config)) else {}
     config = _filled(module.Config, {**seeded, **settings}, f"method {name!r}")
-    method = kind(network, outputs, config)
-    if not isinstance(method, Method):
-        raise UsageError(f"{name!r} is no method.", expected="one of methods/", remedy="Choose another.")
-    return method
+    return make(network, outputs, config)
+
+
+def rebuilt(record: Mapping[str, Any]) -> Method:
+    """A method as a checkpoint's record describes it, its weights yet to be loaded.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record lacks something, or says what cannot be.
+        UsageError: it names what there is not.
+    """
+    network = NetworkRecipe.model_validate(record["network"])
+    outputs = tuple(int(group) for group in record["outputs"])
+    made = make_network(network, len(outputs), pretrained=False)
+    method = make_method(record["method"], made, outputs, record["settings"])
+    return WithPrior(method, rebuilt(record["prior"])) if record.get("prior") else method
 
 
 def make_augmentation(name: str | None) -> Augment | None:
@@ -102,10 +126,7 @@ def load_model(path: Path) -> Model:
         )
     tensors, record = checkpoint.read(path)
     try:
-        recipe = NetworkRecipe.model_validate(record["network"])
-        outputs = tuple(int(group) for group in record["outputs"])
-        network = make_network(recipe, len(outputs), pretrained=False)
-        method = make_method(record["method"], network, outputs, record["settings"])
+        method = rebuilt(record)
         method.load_state_dict(tensors)
         preparation = Preparation.from_json(record["preparation"])
         card = ModelCard(**{**record["card"], "sources": tuple(record["card"]["sources"])})

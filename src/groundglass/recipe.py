@@ -48,15 +48,38 @@ class Network(_Table):
     settings: dict[str, Any] = {}
 
 
-class Training(_Table):
+class Optimizer(_Table):
+    """What moves the weights of a module.
+
+    Attributes:
+        optimizer: ``adam`` puts weight decay into the gradient, ``adamw`` beside it.
+        rate: learning rate; ``encoder_rate`` that of parameters under ``encoder``, by default the same.
+        clip: largest norm of an update's gradient, or None.
+        clamp: largest value of each number of it, either way, or None.
+        lookahead: steps after which the weights are drawn back (``engine.lookahead``), 0 for never.
+        lookahead_share: how far they then stay from where they were drawn back to last.
+    """
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    rate: Annotated[float, Field(gt=0)] = 2e-3
+    encoder_rate: Annotated[float, Field(gt=0)] | None = None
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    clamp: Annotated[float, Field(gt=0)] | None = None
+    lookahead: Annotated[int, Field(ge=0)] = 0
+    lookahead_share: Share = 0.5
+
+
+class Training(Optimizer):
     """How the weights move.
 
     Attributes:
-        steps: optimiser steps.
+        steps: of the training.
         batch: labelled slices a step; ``unlabelled_batch`` the unlabelled ones.
-        rate: learning rate; ``encoder_rate`` that of parameters under ``encoder``, by default the same.
-        warmup: share of the steps in which the rate rises to its value; then it falls to 0 as a cosine.
-        clip: largest norm of an update's gradient, or None.
+        modules: of a method that moves several modules, those that have an optimiser of other settings than these.
+        schedule: ``cosine`` falls to 0.
+        warmup: share of the steps in which the rate rises to its value, before that.
         accumulate: minibatches a step.
         ema: of the weights that are saved, 0 for none.
         augmentation: a file of ``groundglass.augment``, or None.
@@ -67,14 +90,9 @@ class Training(_Table):
     steps: Positive
     batch: Positive = 8
     unlabelled_batch: Positive = 8
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    rate: Annotated[float, Field(gt=0)] = 2e-3
-    encoder_rate: Annotated[float, Field(gt=0)] | None = None
-    momentum: Share = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    modules: dict[str, Optimizer] = {}
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Share = 0.05
-    clip: Annotated[float, Field(gt=0)] | None = 1.0
     accumulate: Positive = 1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augmentation: str | None = "strong"
@@ -91,6 +109,18 @@ class Stage(_Table):
     start_from: str | None = None
 
 
+class Prior(_Table):
+    """What makes the priors of a method that takes one: a recipe within the recipe, without data of its own.
+
+    Attributes:
+        folds: by group of the slices that are trained on; a slice's prior is of a training without its group.
+    """
+
+    folds: Annotated[int, Field(ge=2)] = 3
+    network: Network
+    stage: Annotated[list[Stage], Field(min_length=1)]
+
+
 class Recipe(_Table):
     """One row of a table: what was run, what it costs, what came out."""
 
@@ -101,6 +131,7 @@ class Recipe(_Table):
     seed: Annotated[int, Field(ge=0)] = 0
     data: Data
     network: Network
+    prior: Prior | None = None
     stage: Annotated[list[Stage], Field(min_length=1)]
 
     @classmethod
@@ -205,4 +236,5 @@ def _first_fault(error: ValidationError) -> UsageError:
 
 
 def _keys() -> list[str]:
-    return ["extends", *(key for table in (Recipe, Data, Network, Stage, Training) for key in table.model_fields)]
+    tables = (Recipe, Data, Network, Prior, Stage, Training)
+    return ["extends", *(key for table in tables for key in table.model_fields)]

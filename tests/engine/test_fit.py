@@ -255,3 +255,28 @@ def test_two_processes_end_with_the_same_weights(tmp_path):
     )
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     assert equal(first, second)
+
+
+def moved_by(tmp_path, name, rate=1.0, told=None, **settings):
+    """How far a weight goes in one step of descent, its gradient being 4."""
+
+    class Pulled(Toy):
+        def updates(self, labelled, unlabelled, progress):
+            yield Update("critic", {"pull": 4 * self.critic.bias.sum()}, rate=rate, told=told or {})
+
+    start = Pulled().critic.bias.clone()
+    plan = {"optimizer": "sgd", "rate": 0.5, "steps": 1, "warmup": 0.0, "ema": 0.0, "clip": None, "weight_decay": 0.0}
+    ended = fit(Pulled(), batches(), training(**plan | settings), tmp_path / name, identity="a")
+    return (start - ended["critic.bias"]).item()
+
+
+def test_a_gradient_is_clamped_number_by_number(tmp_path):
+    assert moved_by(tmp_path, "free") == pytest.approx(0.5 * 4)
+    assert moved_by(tmp_path, "clamped", clamp=0.5) == pytest.approx(0.5 * 0.5)
+
+
+def test_an_update_may_change_the_rate_and_tell_the_log_a_number(tmp_path):
+    assert moved_by(tmp_path, "a", rate=0.1, told={"share": torch.tensor(0.25)}) == pytest.approx(0.1 * 0.5 * 4)
+    with (tmp_path / "a" / LOG_FILE).open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["share"] == "0.25"

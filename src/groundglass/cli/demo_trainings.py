@@ -84,7 +84,7 @@ def _train(store: Store, folder: Path, method: str, seed: int, quiet: bool) -> C
     torch.set_num_threads(1)  # pictures so small are faster so, and a busy neighbour costs a half, not five sixths
     try:
         trained, dealt = runs.train(
-            recipe_of(method, seed), store, folder, lambda name, steps: bar(quiet, f"{name}, seed {seed}", steps)
+            recipe_of(method, seed), store, folder, lambda name, steps, _: bar(quiet, f"{name}, seed {seed}", steps)
         )
         return runs.score(trained, store, dealt.test)
     finally:

@@ -130,7 +130,9 @@ def _digest(recipe: Recipe) -> str:
 def _run(recipe: Recipe, trial: Trial, store: Store, split: Split, options: Options) -> list[Row]:
     folder = options.output / "runs" / f"{trial.digest}-{trial.labels}-{trial.seed}-{trial.fold}"
     began = time.perf_counter()
-    method, dealt = runs.train(recipe, store, folder, lambda name, steps: bar(options.quiet, name, steps), split=split)
+    method, dealt = runs.train(
+        recipe, store, folder, lambda name, steps, _: bar(options.quiet, name, steps), split=split
+    )
     minutes = (time.perf_counter() - began) / 60
     counts = runs.score(method, store, dealt.test)
     shutil.rmtree(folder)  # its rows are what is kept

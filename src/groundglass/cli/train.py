@@ -42,9 +42,8 @@ def run_train(
     recipe = _with_fold(load(recipe_file), fold)
     store = open_store(store_path or Path(recipe.data.store))
     remove_partial(output)
-    folders = (output / f"stage-{number}" for number in range(1, len(recipe.stage) + 1))  # as `runs.train` calls them
     method, dealt = runs.train(
-        recipe, store, output, lambda name, steps: _watch(quiet, name, steps, next(folders) if tensorboard else None)
+        recipe, store, output, lambda name, steps, folder: _watch(quiet, name, steps, folder if tensorboard else None)
     )
     if dealt.test:
         _tell_scores(output, runs.score(method, store, dealt.test))

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from groundglass.engine.lookahead import Lookahead
 from groundglass.errors import ReadError
 from groundglass.io.atomic import PARTIAL, write_file
 
@@ -57,7 +58,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, record
 
 
-def flat_optimizer(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Tensor]:
+def flat_optimizer(optimizer: torch.optim.Optimizer | Lookahead, name: str) -> dict[str, Tensor]:
     """An optimizer's state as tensors: ``name/parameter/key``."""
     state = optimizer.state_dict()["state"]
     return {
@@ -68,7 +69,7 @@ def flat_optimizer(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Ten
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, name: str, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer | Lookahead, name: str, tensors: Mapping[str, Tensor]) -> None:
     """Give an optimizer the state that `flat_optimizer` made, laid out in memory as its parameters are.
 
     A file holds tensors row by row, a parameter may be channels last, and a fused optimizer takes them side by side.

@@ -25,10 +25,11 @@ from groundglass.engine import checkpoint
 from groundglass.engine.gradients import FastGradients
 from groundglass.engine.loaders import Ahead, Batches
 from groundglass.engine.log import LOG_FILE, read_log, write_log
-from groundglass.errors import ReadError, TrainingError
+from groundglass.engine.lookahead import Lookahead
+from groundglass.errors import ReadError, TrainingError, UsageError
 from groundglass.io.atomic import make_folder
 from groundglass.methods._method import Method, Update
-from groundglass.recipe import Training
+from groundglass.recipe import Optimizer, Training
 
 STATE_FILE: Final = "state.safetensors"
 
@@ -50,7 +51,7 @@ class _Run:
     """What a run consists of, between its steps."""
 
     method: Method
-    optimizers: dict[str, torch.optim.Optimizer]
+    optimizers: dict[str, torch.optim.Optimizer | Lookahead]
     ema: dict[str, Tensor]
     log: list[dict[str, Any]] = field(default_factory=list)
 
@@ -62,6 +63,7 @@ def fit(
     folder: Path,
     *,
     identity: str,
+    record: Mapping[str, Any] | None = None,
     fabric: Fabric | None = None,
     on_step: Callable[[Report], object] = lambda report: None,  # noqa: ARG005
 ) -> dict[str, Tensor]:
@@ -73,6 +75,7 @@ def fit(
         training: how.
         folder: for the state and the log.
         identity: hash of all that decides the outcome; a state of another is refused.
+        record: what a reader of the state needs to make the method again.
         fabric: launched already; by default one process on this machine.
         on_step: told of every step.
 
@@ -80,9 +83,11 @@ def fit(
         the weights that came of it: the moving average where there is one.
 
     Raises:
+        UsageError: settings for a module that the method has not.
         TrainingError: a loss that is not finite (step and terms are named).
         ReadError: the folder holds the state of another run, or a damaged one.
     """
+    _check_modules(method, training)
     fabric = fabric or _fabric(training)
     make_folder(folder)
     if fabric.global_rank == 0:
@@ -115,9 +120,20 @@ def fit(
         run.log.append({"step": step + 1, "rate": report.rate, **losses})
         last = step + 1 == training.steps
         if fabric.global_rank == 0 and (last or (step + 1) % training.checkpoint_every == 0):
-            _save(run, folder, step + 1, identity)
+            _save(run, folder, step + 1, {"identity": identity, "made": dict(record or {})})
         on_step(report)
     return dict(run.ema) or {name: value.detach().clone() for name, value in method.state_dict().items()}
+
+
+def _check_modules(method: Method, training: Training) -> None:
+    own = [name for name, _ in method.named_children()]
+    for name in training.modules:
+        if name not in own:
+            raise UsageError(
+                f"The training has settings for {name!r}, which {type(method).__name__} has not.",
+                expected=f"one of {', '.join(own)}",
+                remedy="Correct its spelling.",
+            )
 
 
 def _fabric(training: Training) -> Fabric:
@@ -163,18 +179,19 @@ def _step(
         flows.append(run.method.updates(_on(labelled, fabric), _on(unlabelled, fabric), progress))
     told: dict[str, float] = {}
     while True:
-        module: str | None = None
+        moved: Update | None = None
         for flow in flows:
             with fabric.autocast(), FastGradients():
                 update = next(flow, None)
             if update is None:
                 continue
-            module = update.module
-            optimizer = _optimizer(run, module, training)
+            moved = update
+            optimizer = _optimizer(run, update.module, training)
             _backward(run, update, len(flows), progress, told)
-        if module is None:
+        if moved is None:
             break
-        _move(run.method.get_submodule(module), optimizer, training, fabric, rate)
+        settings = training.modules.get(moved.module, training)
+        _move(run.method.get_submodule(moved.module), optimizer, settings, fabric, rate * moved.rate)
     run.method.after_step()
     _average_buffers(run.method, fabric)
     return told
@@ -205,19 +222,23 @@ def _backward(run: _Run, update: Update, minibatches: int, progress: Progress, t
         )
     parameters = [p for p in run.method.get_submodule(update.module).parameters() if p.requires_grad]
     torch.autograd.backward([total / minibatches], inputs=parameters)
-    for name, value in values.items():
+    for name, value in (values | {name: float(value) for name, value in update.told.items()}).items():
         told[name] = told.get(name, 0.0) + value / minibatches
 
 
-def _optimizer(run: _Run, module: str, training: Training) -> torch.optim.Optimizer:
+def _optimizer(run: _Run, module: str, training: Training) -> torch.optim.Optimizer | Lookahead:
     """The optimiser of a submodule, made when it is first moved."""
     if module not in run.optimizers:
-        run.optimizers[module] = make_optimizer(run.method.get_submodule(module), training)
+        settings = training.modules.get(module, training)
+        optimizer = make_optimizer(run.method.get_submodule(module), settings)
+        run.optimizers[module] = (
+            Lookahead(optimizer, settings.lookahead, settings.lookahead_share) if settings.lookahead else optimizer
+        )
     return run.optimizers[module]
 
 
-def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """AdamW or SGD over a module's parameters, those under ``encoder`` with their own rate."""
+def make_optimizer(module: nn.Module, training: Optimizer) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD over a module's parameters, those under ``encoder`` with their own rate."""
     encoder: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
@@ -230,12 +251,21 @@ def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimiz
     ]
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay, fused=True)
-    return torch.optim.AdamW(groups, weight_decay=training.weight_decay, fused=True)
+    kind = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, weight_decay=training.weight_decay, fused=True)
 
 
-def _move(module: nn.Module, optimizer: torch.optim.Optimizer, training: Training, fabric: Fabric, rate: float) -> None:
+def _move(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer | Lookahead,
+    training: Optimizer,
+    fabric: Fabric,
+    rate: float,
+) -> None:
     parameters = [p for p in module.parameters() if p.requires_grad and p.grad is not None]
     _average([p.grad for p in parameters if p.grad is not None], fabric)
+    if training.clamp is not None:
+        nn.utils.clip_grad_value_(parameters, training.clamp)
     if training.clip is not None:
         nn.utils.clip_grad_norm_(parameters, training.clip)
     for group in optimizer.param_groups:
@@ -277,7 +307,7 @@ def _move_averages(run: _Run, decay: float, step: int) -> None:
             run.ema[name].copy_(value)
 
 
-def _save(run: _Run, folder: Path, step: int, identity: str) -> None:
+def _save(run: _Run, folder: Path, step: int, record: Mapping[str, Any]) -> None:
     tensors = {f"method/{name}": value for name, value in run.method.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in run.ema.items()}
     for name, optimizer in run.optimizers.items():
@@ -286,7 +316,7 @@ def _save(run: _Run, folder: Path, step: int, identity: str) -> None:
     checkpoint.write(
         folder / STATE_FILE,
         tensors,
-        {"step": step, "identity": identity, "optimizers": list(run.optimizers), "log": run.log[-1:]},
+        {**record, "step": step, "optimizers": list(run.optimizers), "log": run.log[-1:]},
     )
 
 

@@ -20,8 +20,11 @@ from torch import Tensor
 
 from groundglass.batches import Labelled, Unlabelled
 
-# (image in [0, 1], label sets or None), both (H, W)
-Sample = tuple[NDArray[np.float32], NDArray[np.uint8] | None]
+# (image in [0, 1], label sets or None), both (H, W), and where there is one a prior, (K, H, W)
+Sample = (
+    tuple[NDArray[np.float32], NDArray[np.uint8] | None]
+    | tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
+)
 Batch = TypeVar("Batch", Labelled, Unlabelled)
 
 
@@ -65,21 +68,21 @@ class Batches:
 
     def at(self, number: int) -> tuple[Labelled, Unlabelled | None]:
         """The batch of this number."""
-        image, label_set = self._draw(self.labelled, _LABELLED, self.sizes[0], number)
-        if label_set is None:
+        image, *known = self._draw(self.labelled, _LABELLED, self.sizes[0], number)
+        if not known:
             raise ValueError("a labelled pool gave slices without labels")
-        labelled = self._augmented(Labelled(image, label_set), _LABELLED, number)
+        labelled = self._augmented(Labelled(image, *known), _LABELLED, number)
         if self.unlabelled is None:
             return labelled, None
-        image, _ = self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number)
+        image, *_ = self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number)
         return labelled, self._augmented(Unlabelled(image), _UNLABELLED, number)
 
-    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> tuple[Tensor, Tensor | None]:
+    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> list[Tensor]:
+        """Images (B, 1, H, W), and where the pool has them label sets and priors."""
         first = (number * self.processes + self.rank) * size
         samples = [pool.load(_drawn(self.seed, kind, pool.count, first + n)) for n in range(size)]
-        image = torch.from_numpy(np.stack([sample[0] for sample in samples]))[:, None]
-        labels = [sample[1] for sample in samples if sample[1] is not None]
-        return image, torch.from_numpy(np.stack(labels)) if labels else None
+        image, *known = (part for part in zip(*samples, strict=True) if part[0] is not None)
+        return [torch.from_numpy(np.stack(image))[:, None], *(torch.from_numpy(np.stack(part)) for part in known)]
 
     def _augmented(self, batch: Batch, kind: int, number: int) -> Batch:
         if self.augment is None:

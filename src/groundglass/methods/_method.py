@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -18,10 +19,14 @@ class Update:
     Attributes:
         module: name of a submodule of the method; its optimiser owns exactly its parameters.
         losses: name -> scalar; weights are already in them.
+        rate: what the learning rate is multiplied with, for methods with a schedule of their own.
+        told: name -> scalar that goes into the log and is no loss.
     """
 
     module: str
     losses: Mapping[str, Tensor]
+    rate: float = 1.0
+    told: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Method(nn.Module, ABC):
@@ -29,9 +34,16 @@ class Method(nn.Module, ABC):
 
     Attributes:
         outputs: the tissue group (label set, an int) of each output channel.
+        takes_prior: whether its network sees the prior beside the image.
     """
 
     outputs: tuple[int, ...]
+    takes_prior: ClassVar[bool] = False
+
+    @classmethod
+    def outputs_for(cls, groups: Sequence[int]) -> tuple[int, ...]:
+        """The groups that it answers where labels tell ``groups`` apart: all of them, unless it says otherwise."""
+        return tuple(groups)
 
     @abstractmethod
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:

@@ -21,9 +21,11 @@ class Network(nn.Module, ABC):
         stride: height and width of an image have to be multiples of it.
         in_channels: of the image, 1 for a slice of CT.
         classes: number of output channels, K.
+        heads: names of the last layers, those that other answers than it was trained for have to do without.
     """
 
     paper: ClassVar[str]
+    heads: ClassVar[tuple[str, ...]] = ("head",)
     stride: int
     in_channels: int
     classes: int

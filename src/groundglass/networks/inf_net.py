@@ -115,6 +115,7 @@ class InfNet(Network):
     """One infection map seen coarsely, made finer three times by what it missed, with an eye on edges."""
 
     paper = "Fan et al., Inf-Net, IEEE TMI 39(8), 2020, arXiv 2004.14133"
+    heads = ("decoder.head", "reverse.side_5.head", "reverse.side_4.head", "reverse.side_3.head", "edge_head")
 
     def __init__(
         self,
