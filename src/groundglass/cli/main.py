@@ -60,7 +60,7 @@ def _segment(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
     model: Annotated[
-        str, typer.Option(help="What segments: threshold (classical, needs no training), or a trained checkpoint.")
+        str, typer.Option(help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint.")
     ] = "threshold",
     views: Annotated[int, typer.Option(help="Mirrored views that a trained model averages: 1, 2 or 4.")] = 1,
     series: Annotated[
@@ -125,6 +125,10 @@ def _prepare(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What turns pictures of your own until the front is up, such as transpose."),
     ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="BLACK,WHITE", help="Hounsfield units that become 0 and 1.")
+    ] = "-1350,150",
+    crop: Annotated[str, typer.Option(help="lungs: the box around them; none: whole slices.")] = "lungs",
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare; the store is the same.")] = 1,
     key: Key = None,
     quiet: Quiet = False,
@@ -133,7 +137,7 @@ def _prepare(
     with _ending():
         from groundglass.cli.prepare import Options, prepare
 
-        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers))
+        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop))
 
 
 datasets = typer.Typer(
@@ -449,6 +453,41 @@ def _explain_networks(
         from groundglass.cli.explain_networks import explain_networks
 
         explain_networks(names or [], size, batch if measure else None, output, quiet)
+
+
+@explain.command("steps")
+def _explain_steps(
+    scan: Annotated[str, typer.Argument(metavar="SCAN", help="As segment takes it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for pictures and page.")],
+    number: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--slice", min=1, help="From the feet, from 1; by default the one with most ground glass."),
+    ] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="The thesis's steps, with what goes wrong in them.")
+    ] = False,
+    series: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
+    ] = None,
+    window: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
+    ] = None,
+    cropped: Annotated[bool, typer.Option("--cropped", help="The pictures are crops around the lungs.")] = False,
+    orientation: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="What turns pictures until the front is up, such as transpose."),
+    ] = None,
+    key: Key = None,
+    quiet: Quiet = False,
+) -> None:
+    """What the model kmeans does to a slice, step by step: pictures and a page."""
+    with _ending():
+        from groundglass.cli.explain_steps import Options, explain_steps
+
+        options = Options(number, as_published, series, window, cropped, orientation, key, quiet)
+        explain_steps(scan, output, options)
 
 
 @app.command("demo")

@@ -6,7 +6,7 @@ Balantrapu, DRSegUNet, MSc thesis, University of Birmingham, 2021, section 4.4.1
 |---|---|---|
 | step 1, normalise by -1000 and 400 HU | the same | the same |
 | step 1, threshold -170 HU | what is below: air and lung | none: the lung field is given |
-| step 2, ``bwareafilt(bw, 2)``, the two largest blobs | the same: mostly the air outside, and the lungs | the lung field |
+| step 2, ``bwareafilt(bw, 2)``, two largest blobs | the same: mostly the air outside, and the lungs | the lung field |
 | step 3, ``imfill(bw, 'holes')`` | the same | the field is filled already |
 | step 4, the mask applied to the image | the same, -1000 HU outside | solid vessels and all rims left out too |
 | step 5, k-means, k = 3 | the exact optimum | and the third centre is at least ``FLOOR_HU`` |
