@@ -63,9 +63,9 @@ def test_clusters_are_those_of_scipys_k_means_and_of_otsus_multiple_thresholds(s
     centres = three_clusters(image)
     theirs, _ = kmeans2(image.reshape(-1, 1).astype(float), np.array([[-950.0], [-700], [-300]]), minit="matrix")
     np.testing.assert_allclose(centres.hu, np.sort(theirs.ravel()), atol=0.5)
-    low, high = threshold_multiotsu(image, 3, nbins=1401)
-    assert abs((centres.hu[0] + centres.hu[1]) / 2 - low) < 30
-    assert abs(centres.above_hu - high) < 30
+    # Otsu's limits may lie anywhere in an empty gap; what they part is the same
+    theirs = np.digitize(image, threshold_multiotsu(image, 3, nbins=1401))
+    assert (theirs == clusters_of(image, centres)).mean() > 0.998
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,9 @@ def test_a_vessel_is_solid_with_a_rim_and_no_ground_glass():
     steps = ours(draw(rim=(blurred, -600), vessel=(vessel, 40)))
     assert not steps.ground_glass.any()
     assert (steps.solid == vessel[Z]).all()
-    assert steps.rim[blurred[Z] & ~vessel[Z]].all()
+    beside = ndimage.binary_dilation(vessel[Z]) & ~vessel[Z]  # 2 mm off
+    assert steps.rim[beside].all()
+    assert not steps.rim[55, 30:40].any()  # far off
 
 
 def test_each_step_is_a_picture_of_the_slice():
