@@ -65,7 +65,7 @@ def test_clusters_are_those_of_scipys_k_means_and_of_otsus_multiple_thresholds(s
     np.testing.assert_allclose(centres.hu, np.sort(theirs.ravel()), atol=0.5)
     # Otsu's limits may lie anywhere in an empty gap; what they part is the same
     theirs = np.digitize(image, threshold_multiotsu(image, 3, nbins=1401))
-    assert (theirs == clusters_of(image, centres)).mean() > 0.998
+    assert (theirs == clusters_of(image, centres)).mean() > 0.99
 
 
 @pytest.mark.parametrize(
