@@ -13,7 +13,7 @@ from tests.thorax import AFFINE, draw
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 TABLES = {"": recipe.Recipe, "data.": recipe.Data, "network.": recipe.Network, "stage.": recipe.Stage,
-          "stage.training.": recipe.Training}  # fmt: skip
+          "stage.labels.": recipe.Labels, "stage.training.": recipe.Training}  # fmt: skip
 
 
 def as_told(field):

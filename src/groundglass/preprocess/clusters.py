@@ -156,7 +156,8 @@ def our_steps(hu: NDArray[Any], lung: Mask, spacing_mm: tuple[float, float]) -> 
 
 def normalised(hu: NDArray[Any]) -> Plane:
     """Clipped to air and bone; kept in HU, so that every number of the thesis can be read."""
-    return np.clip(hu, AIR_HU, BONE_HU).astype(np.float32)
+    clipped: Plane = np.clip(hu, AIR_HU, BONE_HU).astype(np.float32)
+    return clipped
 
 
 def largest_regions(mask: Mask, count: int) -> Mask:
@@ -192,21 +193,18 @@ def three_clusters(image: Plane) -> Centres:
     counts = np.bincount(values.ravel(), minlength=BONE_HU - AIR_HU + 1).astype(np.float64)
     levels = np.flatnonzero(counts)  # ascending
     if len(levels) < 3:
-        first = (float(AIR_HU + level) for level in (*levels, np.nan, np.nan))
-        low, middle, _ = (next(first) for _ in range(3))
-        return Centres((low, middle, np.nan), float(BONE_HU))
+        few = [float(level) + AIR_HU for level in levels] + [np.nan] * (3 - len(levels))
+        return Centres((few[0], few[1], few[2]), float(BONE_HU))
     n = np.cumsum(counts[levels])
     s = np.cumsum(counts[levels] * levels)
-    low = s[:-2] ** 2 / n[:-2]  # the first cluster ends at level a
-    high = (s[-1] - s[1:-1]) ** 2 / (n[-1] - n[1:-1])  # the third begins after level b > a
+    first = s[:-2] ** 2 / n[:-2]  # the first cluster ends at level a
+    third = (s[-1] - s[1:-1]) ** 2 / (n[-1] - n[1:-1])  # the third begins after level b > a
     between_n, between_s = n[None, 1:-1] - n[:-2, None], s[None, 1:-1] - s[:-2, None]
     valid = between_n > 0
-    middle = np.divide(between_s**2, between_n, out=np.full(valid.shape, -np.inf), where=valid)
-    a, b = np.unravel_index(np.argmax(low[:, None] + middle + high[None]), valid.shape)
-    c1 = s[a] / n[a]
-    c2 = between_s[a, b] / between_n[a, b]
-    c3 = (s[-1] - s[b + 1]) / (n[-1] - n[b + 1])
-    return _centres(c1 + AIR_HU, c2 + AIR_HU, c3 + AIR_HU)
+    second = np.divide(between_s**2, between_n, out=np.full(valid.shape, -np.inf), where=valid)
+    a, b = np.unravel_index(np.argmax(first[:, None] + second + third[None]), valid.shape)
+    middles = s[a] / n[a], between_s[a, b] / between_n[a, b], (s[-1] - s[b + 1]) / (n[-1] - n[b + 1])
+    return _centres(*(float(middle) + AIR_HU for middle in middles))
 
 
 def with_floor(centres: Centres, floor_hu: float) -> Centres:
