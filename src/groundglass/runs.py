@@ -203,6 +203,7 @@ def _stages(
             continue  # another round would begin where the one that does not count did
         folder = output / (f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}")
         after = _method(recipe, number, run.groups, method, run.store.preparation, standard)
+        labels = None
         if stage.labels is not None:
             labels = _label(recipe, number, turn, after if method is None else method, dealt, run, folder, list(made))
             if labels is None:
@@ -219,13 +220,13 @@ def _stages(
                 on_step=tell,
             )
         after.load_state_dict(weights)
-        if stage.labels is not None:
+        if stage.labels is not None and labels is not None:
             judged = stage.labels.judge
             told = measure(run.store, after.eval(), labels, folder, stage.labels.confidence) if judged else None
             dice = _dice(after.eval(), run.store, dealt.test)
             passed.append(Level.after(passed, number + 1, turn, len(made), told, dice))
             write_levels(output / LEVELS_FILE, passed)
-        if stage.labels is None or passed[-1].kept:
+        if labels is None or passed[-1].kept:
             method, last = after, number
     if method is None:
         raise ValueError("a recipe without a stage")

@@ -403,6 +403,37 @@ def _compare(
         run_compare(predictions[:-1], predictions[-1], output, options)
 
 
+@study.command("reproduce")
+def _reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and runs.")],
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="ROOT", help="The folder of the data, as its publisher packs it."),
+    ] = None,
+    on: Annotated[str, typer.Option(help="The data: covid_semiseg, or phantom, which needs no folder.")] = (
+        "covid_semiseg"
+    ),
+    fast: Annotated[bool, typer.Option("--fast", help="Small pictures, a tenth of the steps, one fold.")] = False,
+    folds: Folds = [],  # noqa: B006
+    recipes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="Of the recipes; recipes/PAPER by default."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """A paper's tables: its recipes, run on what data there are, beside its numbers."""
+    with _ending():
+        if paper != "drsegunet":
+            raise UsageError(f"There is no {paper!r} to reproduce.", expected="drsegunet", remedy="Take that.")
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.reproduce_drsegunet import Options, reproduce
+
+        reproduce(Options(output, recipes or Path("recipes") / paper, on, root, fast, folds, quiet))
+
+
 @study.command("audit")
 def _audit(
     paths: Annotated[

@@ -55,9 +55,11 @@ def picture(step: Step) -> bytes:
 
 def _grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     if image.dtype == np.bool_:
-        return np.where(image, 255, 0).astype(np.uint8)
+        mask: NDArray[np.uint8] = np.where(image, 255, 0).astype(np.uint8)
+        return mask
     if image.dtype == np.uint8:
-        return np.array(CLUSTER_GREYS, np.uint8)[image]
+        clusters: NDArray[np.uint8] = np.array(CLUSTER_GREYS, np.uint8)[image]
+        return clusters
     low, high = GREY_HU
     return np.rint(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
