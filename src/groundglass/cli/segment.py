@@ -264,6 +264,7 @@ def turned(found: Scan | GreyImage, options: Options) -> Scan | GreyImage:
 
 
 def in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) -> Scan:
+    """The scan, or what pictures are in HU by the window that is stated or estimated."""
     if isinstance(found, Scan):
         return found
     if window is None:

@@ -113,8 +113,8 @@ def tables(runs: Sequence[Run], heading: str) -> str:
         lines += [
             f"## {title}; here {heading}",
             "",
-            "| row | thesis F1 | thesis Dice | thesis IoU | ground glass | infection | + background | + background, IoU "
-            "| + background, training slices too | min |",
+            "| row | thesis F1 | thesis Dice | thesis IoU | ground glass | infection | + background "
+            "| + background, IoU | + background, training slices too | min |",
             "|---|---|---|---|---|---|---|---|---|---|",
             *(_row(name, [run for run in runs if run.recipe == name]) for name in chosen),
             *([f"| {name} | | {dice} | | | | | | | |" for name, dice in RIVALS] if number == 14 else []),
@@ -122,9 +122,10 @@ def tables(runs: Sequence[Run], heading: str) -> str:
         ]
     lines += _honest(runs, recipes, heading) + _levels(runs, heading)
     lines += [
-        "Thesis: as printed there. The rest was measured: Dice (`present`: the mean over slices that have the class, then "
-        "over classes) where the largest probability is above 0.5, at native resolution, of held-out slices unless it "
-        "says otherwise. + background: background (or lung), ground glass and consolidation. Minutes are of a training.",
+        "Thesis: as printed there. The rest was measured: Dice (`present`: the mean over slices that have the class, "
+        "then over classes) where the largest probability is above 0.5, at native resolution, of held-out slices "
+        "unless it says otherwise. + background: background (or lung), ground glass and consolidation. Minutes are of "
+        "a training.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -202,7 +203,7 @@ def _frame(title: str, heading: str) -> list[str]:
 
 
 def losses(runs: Sequence[Run], heading: str) -> str:
-    """Cross-entropy over the training, mean of twentieths (figures 23 and 25), on a logarithmic axis of four decades."""
+    """Cross-entropy over the training, in means of twentieths, on a logarithmic axis (figures 23 and 25)."""
     low, high = -3.0, 1.0
 
     def down(value: float) -> float:
@@ -241,7 +242,7 @@ def _means(values: Sequence[float], parts: int) -> list[float]:
 
 
 def histogram(runs: Sequence[Run], heading: str, *, after: bool) -> str:
-    """The probabilities of all classes on held-out slices (figure 20), and what section 4.5 makes of them (figure 21)."""
+    """Probabilities of all classes on held-out slices (figure 20), or what section 4.5 makes of them (figure 21)."""
     counts = [sum(run.histogram[place] for run in runs) for place in range(BINS)]
     if after:
         limit = round(runs[0].above * BINS)
