@@ -3,6 +3,9 @@
     groundglass prepare covid_semiseg ROOT -o STORE96 --size 96
     python -m benchmarks.overfit STORE96 [NAME...]
 
+fcn8s, inf_net and psp_net need a store at 192 pixels: they answer at an eighth of the image's size, and the best map of
+12 x 12 values that can be drawn of these slices, enlarged, has a Dice of 0.87 (of 24 x 24: 0.94).
+
 The four are the labelled slices with the most infection. Training is that of recipes/baselines.toml, but at a constant
 rate, with all four in every step, without augmentation and moving average. Every 20 steps the predictions (evaluation
 mode, p > 0.5, at the prepared size) are scored, mean of the four; above 0.9 it ends. Exit code 1 if a network does not
@@ -22,8 +25,8 @@ from torch import nn
 
 from groundglass.batches import Labelled, Progress
 from groundglass.build import make_network
+from groundglass.engine.depthwise import FastGradients
 from groundglass.engine.fit import make_optimizer
-from groundglass.engine.gradients import FastGradients
 from groundglass.evaluation.overlap import METRICS, count
 from groundglass.inference.predict import channels_of, predict_batch
 from groundglass.labels import Region, inside, outside

@@ -1,8 +1,9 @@
 """``python -m benchmarks.preparing``: how fast many slices are prepared, by how many processes, in how much memory.
 
 Makes small slices in CC-CCII's layout, a hundred a scan, and prepares them with ``groundglass prepare``, each time in a
-process of its own. Ends with what that comes to for CC-CCII's 444,034 slices, and the arithmetic. Wall time is what a
-user waits for, and is spoilt by whatever else runs; the processor's time is not.
+process of its own: a quarter by each number of workers, then all by the last. Ends with what that comes to for
+CC-CCII's 444,034 slices, and the arithmetic. Wall time is what a user waits for, and is spoilt by whatever else runs;
+the processor's time is not.
 """
 
 from __future__ import annotations
@@ -99,14 +100,13 @@ def main() -> None:
         quarter, whole = Path(scratch) / "quarter", Path(scratch) / "whole"
         make(quarter, asked.slices // 4, asked.side)
         make(whole, asked.slices, asked.side)
-        few = prepare(quarter, Path(scratch) / "store-quarter", asked.slices // 4, 1, asked.size)
-        runs = [prepare(whole, Path(scratch) / f"store-{n}", asked.slices, n, asked.size) for n in asked.workers]
-        again = prepare(
-            whole, Path(scratch) / f"store-{asked.workers[-1]}", asked.slices, asked.workers[-1], asked.size
-        )
+        store, most = Path(scratch) / "store-whole", asked.workers[-1]
+        runs = [prepare(quarter, Path(scratch) / f"store-{n}", asked.slices // 4, n, asked.size) for n in asked.workers]
+        runs.append(prepare(whole, store, asked.slices, most, asked.size))
+        again = prepare(whole, store, asked.slices, most, asked.size)
     print("| slices | workers | slices a second | processor, ms a slice | peak MiB, first / others / all |")
     print("|--|--|--|--|--|")
-    for run in (few, *runs):
+    for run in runs:
         speed, cost = run.slices / run.wall, run.cpu / run.slices * 1000
         print(
             f"| {run.slices} | {run.workers} | {speed:.1f} | {cost:.1f} "
@@ -120,7 +120,7 @@ def main() -> None:
             f"{run.workers} workers: {WHOLE} / ({run.slices} / {run.wall:.1f} s) = {hours:.2f} h; processor: "
             f"{WHOLE} x {run.cpu:.1f} s / {run.slices} = {cpu:.2f} h, / {run.workers} = {cpu / run.workers:.2f} h."
         )
-    one = next(run for run in runs if run.workers == asked.workers[0])
+    few, one = runs[-2:]  # of as many workers
     grown = (one.mib[0] - few.mib[0]) / (one.slices - few.slices)  # MiB a slice
     print(
         f"Memory of the first process: {few.mib[0]:.0f} MiB for {few.slices}, {one.mib[0]:.0f} MiB for {one.slices}: "

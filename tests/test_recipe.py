@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from groundglass.build import make_network
+from groundglass.cli.study import _digest
 from groundglass.errors import ReadError, UsageError
+from groundglass.evaluation.trials import read_rows
 from groundglass.lookup import names
 from groundglass.recipe import load
 
@@ -93,7 +95,9 @@ def test_a_common_part_that_is_no_toml(write, tmp_path):
         load(write(OWN))
 
 
-@pytest.mark.parametrize("path", [*sorted(SHIPPED.glob("*/*.toml")), SHIPPED / "quickstart.toml"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [*sorted(SHIPPED.glob("*/**/*.toml")), SHIPPED / "quickstart.toml"], ids=lambda p: p.stem
+)
 def test_a_shipped_recipe_can_be_read_and_its_network_made(path):
     recipe = load(path)
     assert recipe.command
@@ -119,3 +123,36 @@ def test_baselines_differ_in_their_network_and_in_what_their_files_say_why():
     own = {"settings": {"total_variation"}, "training": {"encoder_rate", "rate"}}
     rest = [recipe.model_dump(exclude={"network": True, "stage": {0: own}}) for recipe in recipes.values()]
     assert all(table == rest[0] for table in rest)
+
+
+def test_a_default_that_is_said_changes_no_digest(write):
+    assert load(write(OWN + "\n[[stage]]\n[stage.training]\nclip = 1.0\n")).digest == load(write(OWN)).digest
+    assert load(write(OWN + "\n[[stage]]\n[stage.training]\nclip = 2.0\n")).digest != load(write(OWN)).digest
+
+
+def test_results_are_of_recipes_that_are_shipped():
+    """A recipe whose digest changes begins its table again: then its rows go, or the digest stays."""
+    shipped = {_digest(load(path)) for path in SHIPPED.glob("*/*.toml")}
+    for results in SHIPPED.parent.glob("results/*.csv"):
+        assert {row.trial.digest for row in read_rows(results)} <= shipped
+
+
+SSINFNET = sorted((SHIPPED / "ssinfnet").glob("**/*.toml"))
+
+
+def test_ssinfnets_small_recipes_keep_the_papers_proportions():
+    """Every row has both; of each epoch that the network inpaints, the coach has its share, in turns as long."""
+    paper = {path.stem: load(path) for path in SSINFNET if path.parent.name == "ssinfnet"}
+    small = {path.stem: load(path) for path in SSINFNET if path.parent.name == "small"}
+    assert paper.keys() == small.keys()
+    assert len({recipe.digest for recipe in (*paper.values(), *small.values())}) == 2 * len(paper)
+    for name, recipe in paper.items():
+        same = [[stage.method, stage.settings, stage.training.lookahead] for stage in small[name].stage]
+        assert [[stage.method, stage.settings, stage.training.lookahead] for stage in recipe.stage] == same
+        for one in (recipe, small[name]):
+            assert bool(one.prior) == (name.startswith("multi") and "unet" not in name)
+            inpainting = [stage.training for stage in one.stage if stage.method == "inpainting"]
+            assert bool(inpainting) == ("ssinfnet" in name)
+            assert all(training.steps % 39 == 0 for training in inpainting)  # so each turn has as many steps
+            assert all(training.schedule == "constant" for training in inpainting)
+            assert one.stage[-1].training.steps % (one.stage[-1].training.lookahead or 1) == 0

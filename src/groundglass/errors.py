@@ -6,6 +6,8 @@ GroundglassError            exit code 1
 |-- ScanError               read, but no scan that can be worked on (other modality, tilted, no finite voxel)
 |-- LabelError              label sets, codes or label maps that break their rules
 |-- TrainingError           training that cannot go on
+|   |-- LostProcessError    another process of the run is gone
+|   `-- OtherProcessError   another process of the run failed, and tells why itself
 `-- WriteError              an output that could not be written
 """
 
@@ -50,6 +52,26 @@ class LabelError(GroundglassError):
 
 class TrainingError(GroundglassError):
     """Training cannot go on."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of the run is gone, without a word."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another process of this run has ended or cannot be reached.",
+            expected="all processes until the end",
+            remedy="Look for its last words (out of memory?) and start the run again: it goes on.",
+        )
+
+
+class OtherProcessError(TrainingError):
+    """Another process of the run failed. It tells why, so this one is to end without a word."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another process of this run failed.", expected="none to", remedy="See what the other one says."
+        )
 
 
 class WriteError(GroundglassError):

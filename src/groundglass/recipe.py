@@ -56,6 +56,19 @@ class Network(_Table):
     standardise: bool = False
 
 
+class Amount(_Table):
+    """How much is looked at.
+
+    Attributes:
+        steps: of the training.
+        batch: labelled slices a step; ``unlabelled_batch`` the unlabelled ones.
+    """
+
+    steps: Positive
+    batch: Positive = 8
+    unlabelled_batch: Positive = 8
+
+
 class Optimizer(_Table):
     """What moves the weights of a module.
 
@@ -79,12 +92,10 @@ class Optimizer(_Table):
     lookahead_share: Share = 0.5
 
 
-class Training(Optimizer):
+class Training(Optimizer, Amount):  # the order of keys is in every recipe's hash: `Amount` comes first
     """How the weights move.
 
     Attributes:
-        steps: of the training.
-        batch: labelled slices a step; ``unlabelled_batch`` the unlabelled ones.
         modules: of a method that moves several modules, those that have an optimiser of other settings than these.
         schedule: ``cosine`` falls to 0.
         warmup: share of the steps in which the rate rises to its value, before that.
@@ -96,9 +107,6 @@ class Training(Optimizer):
         checkpoint_every: steps between checkpoints.
     """
 
-    steps: Positive
-    batch: Positive = 8
-    unlabelled_batch: Positive = 8
     modules: dict[str, Optimizer] = {}
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Share = 0.05
@@ -211,9 +219,12 @@ class Recipe(_Table):
 
     @property
     def digest(self) -> str:
-        """Hash of what decides the outcome: all but the words about it and where the store lies."""
-        decisive = self.model_dump_json(exclude={"command": True, "cost": True, "expected": True, "got": True,
-                                                 "data": {"store"}})  # fmt: skip
+        """Hash of what decides the outcome: all but the words about it and where the store lies.
+
+        What has its default is left out, so that a recipe keeps its hash and its results when recipes learn new words.
+        """
+        left_out: Any = {"command": True, "cost": True, "expected": True, "got": True, "data": {"store"}}
+        decisive = self.model_dump_json(exclude=left_out, exclude_defaults=True)
         return hashlib.sha256(decisive.encode()).hexdigest()
 
 
@@ -320,5 +331,5 @@ def _first_fault(error: ValidationError) -> UsageError:
 
 
 def _keys() -> list[str]:
-    tables = (Recipe, Data, Network, Prior, Stage, Labels, Training)
+    tables = Recipe, Data, Network, Prior, Stage, Labels, Training
     return ["extends", *(key for table in tables for key in table.model_fields)]

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from groundglass import __version__, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
-from groundglass.engine import checkpoint
-from groundglass.engine.fit import Report, fit
+from groundglass.engine import checkpoint, processes
+from groundglass.engine.fit import Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
@@ -44,6 +44,7 @@ LABELS_FOLDER: Final = "labels"  # of a stage that makes some
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 _STARTS: Final = {"__all__": {"start_from"}}
 _PATHS: Final[Any] = {"data": {"store"}, "stage": _STARTS, "prior": {"stage": _STARTS}}  # what no model repeats
+ALONE: Final = processes.Launch()
 # Of a stage's name, steps and folder: what is told of each of its steps while it runs.
 Watch = Callable[[str, int, Path], AbstractContextManager[Callable[[Report], object]]]
 
@@ -102,6 +103,7 @@ def train(
     watch: Watch = lambda name, steps, folder: nullcontext(lambda report: None),  # noqa: ARG005
     *,
     split: Split | None = None,
+    launch: processes.Launch = ALONE,
 ) -> tuple[Method, Roles]:
     """Train all stages of a recipe, going on where an earlier run in the folder stopped, and write the model.
 
@@ -111,6 +113,7 @@ def train(
         output: folder for the model, and one folder a stage.
         watch: told of every step.
         split: the folds; made by group if None.
+        launch: which process of the run this is; each has its share of the batches, the first one writes.
 
     Returns:
         the method in eval mode, and which slices did what.
@@ -120,14 +123,17 @@ def train(
     """
     dealt = roles(recipe, store, split)
     groups = _groups(recipe, store, dealt)
-    _check_prior(recipe)
-    make_folder(output)
-    run = _Run(store, groups, _identity(recipe, store, split), watch)
+    _check_prior(recipe, launch)
+    _check_labels(recipe, launch)
+    if launch.rank == 0:
+        make_folder(output)
+    run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
     prior = _priors(recipe, dealt, run, output)
     method, last = _stages(recipe, dealt, run, output, prior)
     if prior is not None:
         method = WithPrior(method, prior.method)
-    _write_model(output, recipe, store, method, dealt, last)
+    if launch.rank == 0:
+        _write_model(output, recipe, store, method, dealt, last, launch)
     return method.eval(), dealt
 
 
@@ -155,9 +161,10 @@ class _Run:
     groups: tuple[int, ...]
     identity: str
     watch: Watch
+    launch: processes.Launch
 
 
-def _check_prior(recipe: Recipe) -> None:
+def _check_prior(recipe: Recipe, launch: processes.Launch) -> None:
     takes = [stage.method for stage in recipe.stage if method_of(stage.method).takes_prior]
     if bool(takes) != (recipe.prior is not None):
         raise UsageError(
@@ -167,6 +174,19 @@ def _check_prior(recipe: Recipe) -> None:
             expected="a table [prior] for methods that take a prior, and for no other",
             remedy="Say in [prior] what network and stages make it." if takes else "Leave it out.",
         )
+    if takes and launch.count > 1:
+        raise UsageError(
+            f"A recipe with a prior in {launch.count} processes.", expected="one process", remedy="Start it as one."
+        )
+
+
+def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
+    if launch.count > 1 and any(stage.labels is not None for stage in recipe.stage):
+        raise UsageError(
+            f"A recipe that labels slices itself in {launch.count} processes.",
+            expected="one process",
+            remedy="Start it as one.",
+        )
 
 
 def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Priors | None:
@@ -175,7 +195,7 @@ def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Pri
         return None
     parts = recipe.prior.network, recipe.prior.stage
     alone = recipe.model_copy(update={"network": parts[0], "stage": parts[1], "prior": None})
-    provenance = _provenance(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}")
+    provenance = _provenance(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}", run.launch)
     return priors.make_priors(
         run.store,
         dealt.train,
@@ -191,7 +211,8 @@ def _stages(
     recipe: Recipe, dealt: Roles, run: _Run, output: Path, prior: priors.Priors | None = None
 ) -> tuple[Method, int]:
     """The method of the last stage that counts, trained, and that stage's number."""
-    make_folder(output)
+    if run.launch.rank == 0:
+        make_folder(output)
     standard = _standard(recipe, run.store, dealt)
     method: Method | None = None
     last = 0
@@ -212,11 +233,12 @@ def _stages(
         with run.watch(stage.method, stage.training.steps, folder) as tell:
             weights = fit(
                 after,
-                _batches(recipe, number, run.store, dealt, prior, made),
+                _batches(recipe, number, run, dealt, prior, made),
                 stage.training,
                 folder,
                 identity=_with_labels(run.identity, stage, made),
                 record=_described(recipe, number, after),
+                fabric=processes.start(run.launch, precision_of(stage.training)),
                 on_step=tell,
             )
         after.load_state_dict(weights)
@@ -318,22 +340,25 @@ def _standard(recipe: Recipe, store: Store, dealt: Roles) -> tuple[float, float]
     return float(mean), deviation
 
 
-def _identity(recipe: Recipe, store: Store, split: Split | None) -> str:
+def _identity(recipe: Recipe, store: Store, split: Split | None, launch: processes.Launch) -> str:
     """Of all that decides what a run comes to."""
     parts = [recipe.digest, store.content, json.dumps(store.preparation.as_json()), __version__]
     if split is not None:
         parts.append(hashlib.sha256(as_json(split).encode()).hexdigest())
+    if launch.count > 1:
+        parts.append(f"{launch.count} processes")
     return " ".join(parts)
 
 
 def _batches(
     recipe: Recipe,
     number: int,
-    store: Store,
+    run: _Run,
     dealt: Roles,
     prior: priors.Priors | None,
     made: Mapping[int, PseudoLabels],
 ) -> Batches:
+    store, launch = run.store, run.launch
     stage = recipe.stage[number]
     training = stage.training
     guessed = () if stage.labels is None else tuple(sorted(made))
@@ -353,6 +378,8 @@ def _batches(
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
+        rank=launch.rank,
+        processes=launch.count,
     )
 
 
@@ -393,20 +420,30 @@ def _method(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
-    network.standard = standard
-    if stage.start_from is not None:
-        _load(network, outputs, Path(stage.start_from), preparation)
-    elif before is not None:
-        try:
-            _hand_on(before.predictor.state_dict(), before.outputs, network, outputs)
-        except (RuntimeError, ValueError):
-            raise UsageError(
-                f"Stage {number + 1} answers otherwise than the one before: its network has other channels.",
-                expected="stages that answer the same, or a first one that tells nothing apart, such as inpainting",
-                remedy="Put them into recipes of their own.",
-            ) from None
-    network.freeze(stage.training.frozen)
-    return make_method(stage.method, network, outputs, stage.settings, recipe.seed)
+        network.standard = standard
+        if stage.start_from is not None:
+            _load(network, outputs, Path(stage.start_from), preparation)
+        elif before is not None:
+            _continue(before, network, outputs, number)
+            network.standard = _network_of(before).standard
+        network.freeze(stage.training.frozen)
+        return make_method(stage.method, network, outputs, stage.settings, recipe.seed)  # it may draw weights too
+
+
+def _continue(before: Method, network: Network, outputs: Sequence[int], number: int) -> None:
+    """Give the network of a stage the weights of the stage before.
+
+    Raises:
+        UsageError: the two tell different tissues apart.
+    """
+    try:
+        _hand_on(before.predictor.state_dict(), before.outputs, network, outputs)
+    except (RuntimeError, ValueError):
+        raise UsageError(
+            f"Stage {number + 1} answers otherwise than the one before: its network has other channels.",
+            expected="stages that answer the same, or a first one that tells nothing apart, such as inpainting",
+            remedy="Put them into recipes of their own.",
+        ) from None
 
 
 def _hand_on(weights: Mapping[str, Tensor], told: Sequence[int], network: Network, outputs: Sequence[int]) -> None:
@@ -477,11 +514,11 @@ def _network_of(method: Method) -> Network:
     return next(module for module in method.modules() if isinstance(module, Network))
 
 
-def _provenance(recipe: Recipe, store: Store, model: str) -> Provenance:
+def _provenance(recipe: Recipe, store: Store, model: str, launch: processes.Launch) -> Provenance:
     return Provenance(
         version=__version__,
         command="train",
-        settings={},
+        settings={} if launch.count == 1 else {"processes": launch.count},
         model=model,
         recipe=recipe.digest,
         seed=recipe.seed,
@@ -490,7 +527,9 @@ def _provenance(recipe: Recipe, store: Store, model: str) -> Provenance:
     )
 
 
-def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, number: int) -> None:
+def _write_model(
+    output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, number: int, launch: processes.Launch
+) -> None:
     last = recipe.stage[number]
     labelled, unlabelled = len(dealt.train), len(dealt.unlabelled)
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
@@ -511,7 +550,7 @@ def _write_model(output: Path, recipe: Recipe, store: Store, method: Method, dea
         "preparation": store.preparation.as_json(),
         "card": asdict(card),
         "recipe": recipe.model_dump(exclude=_PATHS),
-        "provenance": _provenance(recipe, store, card.name).as_json(),
+        "provenance": _provenance(recipe, store, card.name, launch).as_json(),
     }
     if recipe.prior is not None and isinstance(method, WithPrior):
         alone = recipe.model_copy(update={"network": recipe.prior.network, "stage": recipe.prior.stage})

@@ -11,6 +11,7 @@ from PIL import Image
 from groundglass.cli.datasets_sheet import Thinned
 from groundglass.datasets import _catalogue as catalogue
 from groundglass.datasets._catalogue import Card, Entry, Remote
+from groundglass.io.download import ATTEMPTS, download
 from tests.datasets.archives import SEMISEG_LABELLED, semiseg
 from tests.datasets.fake_publishers import mosmed
 from tests.io.web import Web, serving
@@ -103,6 +104,21 @@ def test_terms_are_asked_once(run, web, tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "stdin", terminal)
         assert run("datasets", "get", "toy", "-o", tmp_path, "-q").code == code
     assert (tmp_path / "toy" / "terms.txt").read_text().startswith("A toy")
+
+
+def test_a_connection_that_was_cut_for_good_is_taken_up_by_the_next_run_and_no_terms_are_asked(
+    run, web, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(download.__kwdefaults__, "pause", lambda _: None)
+    web.cuts = [100] * ATTEMPTS
+    ended = run("datasets", "get", "toy", "-o", tmp_path, "--accept-terms", "-q")
+    assert ended.code == 1
+    assert f"failed after {100 * ATTEMPTS} bytes: it was cut" in ended.error
+    assert not (tmp_path / "toy" / "TrainingSet").exists()
+    again = run("datasets", "get", "toy", "-o", tmp_path, "-q")
+    assert again.code == 0, again.err
+    assert web.asked[ATTEMPTS] == ("/labels.zip", f"bytes={100 * ATTEMPTS}-")
+    assert "Terms" not in again.out
 
 
 def test_what_changed_since_it_first_came_is_refused(run, web, tmp_path):

@@ -24,8 +24,9 @@ def test_each_step_is_a_picture_and_all_are_on_the_page(run, dicom, tmp_path, mo
     pictures = sorted((tmp_path / "out").glob("*.png"))
     assert pictures[1].name == f"02_{first}.png"
     assert pictures[-1].name == f"0{last}_ground_glass.png"
-    assert Image.open(pictures[0]).size == (160, 128)
-    assert set(np.unique(np.array(Image.open(pictures[-1])))) == {0, 255}
+    with Image.open(pictures[0]) as first_one, Image.open(pictures[-1]) as last_one:
+        assert first_one.size == (160, 128)
+        assert set(np.unique(np.array(last_one))) == {0, 255}
     page = (tmp_path / "out" / "page.html").read_text()
     assert page.count("<img") == len(pictures)
     assert "Content-Security-Policy" in page

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,12 @@ def test_version(run):
 
 def test_an_unknown_option_ends_with_2(run):
     assert run("segment", "--nonsense").code == 2
+
+
+def test_a_reader_that_has_had_enough_is_no_fault():
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "groundglass", "datasets", "list"]
+    ended = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")

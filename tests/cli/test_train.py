@@ -259,7 +259,7 @@ def test_a_store_that_changed_since_the_run_began(run, store, tmp_path):
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     ended = run(*words, make_store(tmp_path / "other", labelled=9))
     assert ended.code == 1
-    assert "another recipe, store or version" in ended.error
+    assert "another recipe, store, version or number" in ended.error
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
@@ -298,7 +298,7 @@ def test_data_prepared_otherwise_are_another_run(run, store, tmp_path):
     otherwise = make_store(tmp_path / "other", preparation=Preparation(size=(64, 64), crop="none"))
     ended = run(*words, otherwise)
     assert ended.code == 1
-    assert "another recipe, store or version" in ended.error
+    assert "another recipe, store, version or number" in ended.error
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,15 @@ from groundglass import recipe
 from tests.thorax import AFFINE, draw
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-TABLES = {"": recipe.Recipe, "data.": recipe.Data, "network.": recipe.Network, "stage.": recipe.Stage,
-          "stage.labels.": recipe.Labels, "stage.training.": recipe.Training}  # fmt: skip
+TABLES = {
+    "": recipe.Recipe,
+    "data.": recipe.Data,
+    "network.": recipe.Network,
+    "prior.": recipe.Prior,
+    "stage.": recipe.Stage,
+    "stage.labels.": recipe.Labels,
+    "stage.training.": recipe.Training,
+}
 
 
 def as_told(field):

@@ -16,7 +16,7 @@ from groundglass.engine.log import LOG_FILE
 from groundglass.errors import ReadError, TrainingError
 from groundglass.io.atomic import PARTIAL
 from groundglass.methods._method import Update
-from tests.engine.toy import Toy, batches, load, training
+from tests.engine.toy import Plain, Toy, batches, load, training
 
 
 def equal(first, second):
@@ -59,18 +59,6 @@ def test_the_global_random_state_is_left_alone(tmp_path):
 
 def test_accumulating_two_minibatches_is_one_of_both(tmp_path):
     """Without batch norm and dropout, the mean of two gradients is the gradient of the double batch."""
-
-    class Plain(Toy):
-        def __init__(self):
-            super().__init__()
-            self.net = nn.Conv2d(1, 2, 1)
-            nn.init.constant_(self.net.weight, 0.5)
-            nn.init.zeros_(self.net.bias)
-            self.teacher = nn.Identity()
-
-        def after_step(self):
-            return
-
     double = fit(Plain(), batches(sizes=(4, 0), augment=None), training(), tmp_path / "a", identity="a")
     halves = fit(Plain(), batches(augment=None), training(accumulate=2), tmp_path / "b", identity="a")
     for name in double:
@@ -231,30 +219,59 @@ import sys
 from pathlib import Path
 import torch
 from lightning_fabric import Fabric
-from tests.engine.toy import Toy, batches, training
+from tests.engine.toy import Plain, Toy, batches, training
 from groundglass.engine.fit import fit
+from groundglass.errors import TrainingError
 torch.set_num_threads(1)
 fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp", precision="32-true")
 fabric.launch()
-method = Toy()
-source = batches(rank=fabric.global_rank, processes=2)
-ended = fit(method, source, training(), Path(sys.argv[1]), identity="a", fabric=fabric)
-torch.save({k: v for k, v in ended.items()}, Path(sys.argv[1]) / f"rank{fabric.global_rank}.pt")
+rank, folder = fabric.global_rank, Path(sys.argv[1])
+source = batches(rank=rank, processes=2)
+ended = fit(Toy(), source, training(), folder / "toy", identity="a", fabric=fabric)
+torch.save(ended, folder / f"rank{rank}.pt")
+if rank == 0:
+    plain = fit(Plain(), source, training(), folder / "plain", identity="a", fabric=fabric)
+    torch.save(plain, folder / "plain.pt")
+else:
+    fit(Plain(), source, training(), folder / "plain", identity="a", fabric=fabric)
+
+class Apart(Plain):
+    def after_step(self):
+        self.net.weight.data += rank  # what a method must not do
+
+try:
+    fit(Apart(), source, training(), folder / "apart", identity="a", fabric=fabric)
+except TrainingError as error:
+    print(error)
 """
 
 
 def test_two_processes_end_with_the_same_weights(tmp_path):
+    """And in those of one that accumulates two minibatches, where no dropout and no running average comes between."""
     script = tmp_path / "two.py"
     script.write_text(TWO)
-    subprocess.run(
+    ended = subprocess.run(
         [sys.executable, script, tmp_path],
         check=True,
         capture_output=True,
+        text=True,
         timeout=120,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     assert equal(first, second)
+    assert ended.stdout.count("do not have the same weights") == 2  # the method that comes apart
+    parted = torch.load(tmp_path / "plain.pt", weights_only=True)
+    alone = fit(Plain(), batches(), training(accumulate=2), tmp_path / "alone", identity="a")
+    for name in alone:
+        torch.testing.assert_close(parted[name], alone[name])
+
+
+def test_a_process_sees_what_one_that_accumulates_sees_in_its_turn():
+    for step, rank in ((0, 0), (0, 1), (3, 1)):
+        shared, _ = batches(rank=rank, processes=2).at(step)
+        turn, _ = batches().at(2 * step + rank)
+        assert torch.equal(shared.image, turn.image)  # drawn and augmented alike
 
 
 def moved_by(tmp_path, name, rate=1.0, told=None, **settings):

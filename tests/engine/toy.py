@@ -44,6 +44,20 @@ class Toy(Method):
             slow.lerp_(fast, 0.1)
 
 
+class Plain(Toy):
+    """Without what makes a minibatch depend on its process: dropout, batch norm, a teacher."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Conv2d(1, 2, 1)
+        nn.init.constant_(self.net.weight, 0.5)
+        nn.init.zeros_(self.net.bias)
+        self.teacher = nn.Identity()
+
+    def after_step(self):
+        return
+
+
 def load(index):
     rng = np.random.default_rng(index)
     image = rng.random((8, 8), dtype=np.float32)

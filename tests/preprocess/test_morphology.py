@@ -56,6 +56,13 @@ def test_closing_fills_a_cleft_that_the_ball_does_not_fit_into_and_leaves_a_wide
     assert not close(block, 1.0, (1, 1, 1))[0, 8:12, 8].any()
 
 
+@settings(max_examples=40, deadline=None)
+@given(plane=arrays(bool, (1, 9, 7)), radius=st.sampled_from([1.0, 2.0, 4.5]))
+def test_a_single_slice_is_closed_as_one_of_many_that_are_alike(plane, radius):
+    many = close(np.repeat(plane, 7, axis=0), radius, SPACING)
+    np.testing.assert_array_equal(np.repeat(close(plane, radius, SPACING), 7, axis=0), many)
+
+
 @pytest.mark.parametrize("step", [close, dilate, erode, open_])
 def test_an_empty_mask_stays_empty(step):
     assert not step(np.zeros((2, 3, 4), bool), 5.0, SPACING).any()

@@ -42,7 +42,9 @@ def run_demo(output: Path, seed: int, quiet: bool) -> None:
     """
     tune_for_torch()  # before torch is imported
     from groundglass.cli import demo_trainings as trainings
+    from groundglass.cli.processes import require_alone
 
+    require_alone("groundglass demo")
     seconds: dict[str, float] = {}
     with Phases(quiet) as phases:
         phases.begin("drawing a phantom and writing it as DICOM")

@@ -6,7 +6,9 @@ input or output that cannot be read, used or written, 130 for an interruption.
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Annotated, Optional
 import typer
 
 from groundglass import __version__
-from groundglass.errors import GroundglassError, UsageError
+from groundglass.errors import GroundglassError, OtherProcessError, UsageError
 
 app = typer.Typer(
     name="groundglass",
@@ -277,7 +279,7 @@ def _train(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe to a checkpoint; a run that was stopped goes on where it was."""
+    """Train a recipe to a checkpoint; a run that was stopped goes on where it was. Several processes: by torchrun."""
     with _ending():
         from groundglass.cli.tuning import tune_for_torch
 
@@ -358,8 +360,10 @@ def _study(
         from groundglass.cli.tuning import tune_for_torch
 
         tune_for_torch()
+        from groundglass.cli.processes import require_alone
         from groundglass.cli.study import Options, run_study
 
+        require_alone("groundglass study")
         run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet))
 
 
@@ -458,8 +462,54 @@ def _audit(
         run_audit(paths, output, fold, provenance, quiet, names)
 
 
+@study.command("associate")
+def _associate(
+    measurements: Annotated[
+        Path, typer.Argument(metavar="MEASUREMENTS.csv", help="Of segment (put together), or any with a row a patient.")
+    ],
+    clinical: Annotated[Path, typer.Argument(metavar="CLINICAL.csv", help="A row a patient: age, sex, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the table and the page.")],
+    key: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="COLUMN", help="That names the patient in both; by default the first of each."),
+    ] = None,
+    burden: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="COLUMN", help="Of the measurements; percent_of_lung by default."),
+    ] = None,
+    covariate: Annotated[
+        list[str], typer.Option(metavar="COLUMN", help="Of the clinical table, again for more; all by default.")
+    ] = [],  # noqa: B006 - typer copies it
+    order: Annotated[
+        list[str], typer.Option(metavar="COLUMN=WORDS", help="Words from least to most: severity=mild,severe.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Lesion burden against age, sex, illnesses: rank correlations and a regression. Association, not cause."""
+    with _ending():
+        from groundglass.cli.associate import run_associate
+
+        run_associate(measurements, clinical, output, key, burden, covariate, order)
+
+
 explain = typer.Typer(no_args_is_help=True, help="What models and methods show of themselves.")
 app.add_typer(explain, name="explain")
+
+
+@explain.command("inpainting")
+def _explain_inpainting(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of groundglass train; it may still be running.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The prepared store whose slices are shown.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and numbers.")],
+    slices: Annotated[int, typer.Option(min=1, max=64, help="How many, evenly spread over the store.")] = 6,
+) -> None:
+    """What a coach erases of slices and a network fills in (PNG, CSV). It shows patients."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.explain_inpainting import run_inpainting
+
+        run_inpainting(run, store, output, slices)
 
 
 @explain.command("networks")
@@ -546,8 +596,15 @@ def _ending() -> Iterator[None]:
     """Every way a command can end is one line and an exit code, never a traceback."""
     try:
         yield
+        sys.stdout.flush()
+    except OtherProcessError:
+        time.sleep(0.5)  # launchers end all processes when one ends: let the other have its line out first
+        raise SystemExit(1) from None
     except GroundglassError as error:
         _end(str(error), error.exit_code)
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except KeyboardInterrupt:
         _end("Interrupted; what was not finished was not written.", 130)
     except MemoryError:

@@ -46,8 +46,8 @@ def measure(network: dict[str, Any], size: int, batch: int) -> Cost:
 
     from groundglass.batches import Labelled, Progress
     from groundglass.build import make_network
+    from groundglass.engine.depthwise import FastGradients
     from groundglass.engine.fit import make_optimizer, precision_of
-    from groundglass.engine.gradients import FastGradients
     from groundglass.inference.predict import predict_batch
     from groundglass.methods.supervised import Config, Supervised
     from groundglass.recipe import Network, Training

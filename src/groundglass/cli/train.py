@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from groundglass import runs
+from groundglass.cli.processes import launched
 from groundglass.engine.checkpoint import remove_partial
 from groundglass.engine.fit import Report
 from groundglass.engine.log import EVENTS_FILE, LOG_FILE, check_tensorboard, events, read_log
+from groundglass.engine.processes import together
 from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
@@ -32,22 +34,33 @@ def run_train(
 ) -> None:
     """Train all stages of a recipe, resuming where an earlier run stopped.
 
+    Of several processes that torchrun or SLURM started as one run, the first writes and tells.
+
     Raises:
         GroundglassError: the recipe, the store or the state in the folder is not what it should be; TensorBoard is
             asked for and not installed.
     """
-    if tensorboard:
-        check_tensorboard()
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of the precision at every start
-    recipe = _with_fold(load(recipe_file), fold)
-    store = open_store(store_path or Path(recipe.data.store))
-    remove_partial(output)
-    method, dealt = runs.train(
-        recipe, store, output, lambda name, steps, folder: _watch(quiet, name, steps, folder if tensorboard else None)
-    )
-    if dealt.test:
-        _tell_scores(output, runs.score(method, store, dealt.test))
-    sys.stdout.write(f"The model: {output / runs.MODEL_FILE}\n")
+    launch = launched()
+    with together(launch):
+        if tensorboard:
+            check_tensorboard()
+        recipe = _with_fold(load(recipe_file), fold)
+        store = open_store(store_path or Path(recipe.data.store))
+        if launch.rank == 0:
+            remove_partial(output)
+        silent, events_too = quiet or launch.rank > 0, tensorboard and launch.rank == 0
+        method, dealt = runs.train(
+            recipe,
+            store,
+            output,
+            lambda name, steps, folder: _watch(silent, name, steps, folder if events_too else None),
+            launch=launch,
+        )
+    if launch.rank == 0:
+        if dealt.test:
+            _tell_scores(output, runs.score(method, store, dealt.test))
+        sys.stdout.write(f"The model: {output / runs.MODEL_FILE}\n")
 
 
 def _with_fold(recipe: Recipe, fold: int | None) -> Recipe:

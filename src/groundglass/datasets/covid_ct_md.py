@@ -3,6 +3,7 @@
 | | |
 |---|---|
 | publisher | P. Afshar et al., "COVID-CT-MD", Scientific Data 8:121, 2021; figshare.com/s/c20215f3d42c98f09ad0 |
+| counts | 305 patients, a volume each: 169 of COVID-19, 60 of community-acquired pneumonia, 76 healthy |
 | images | DICOM, a folder a patient (P001, cap001, normal001), 512 x 512, 2 mm, Hounsfield units |
 | labels | no masks: all slices are unlabelled here. For some patients: infection by slice and by lobe |
 | terms | for public use, citation asked |
@@ -16,6 +17,9 @@ What is made of it:
   metadata: no pixel's label comes from them. Checked on P002 and normal002 by slice location; the publisher's own
   ``.npy`` tables were not at hand and are not read.
 - Deviations from DICOM (no SOPInstanceUID, UUIDs for UIDs) are met by the DICOM reader.
+
+How this was checked: files, values and orientation on the two patients at hand; counts and terms are the paper's, as
+others quote it.
 """
 
 from __future__ import annotations

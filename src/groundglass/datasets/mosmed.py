@@ -2,7 +2,7 @@
 
 | | |
 |---|---|
-| publisher | S. P. Morozov et al., "MosMedData: chest CT scans with COVID-19 related findings dataset", medRxiv 2020.05.20.20100362 (arXiv 2005.06465); mosmed.ai/datasets/covid19_1110 |
+| publisher | S. P. Morozov et al., "MosMedData: chest CT scans with COVID-19 related findings dataset", medRxiv 2020.05.20.20100362 (arXiv 2005.06465); mosmed.ai/datasets/covid191110 (once covid19_1110) |
 | images | NIfTI, 512 x 512, Hounsfield units; about 30 to 60 slices each |
 | counts | CT-0 254, CT-1 684, CT-2 125, CT-3 45, CT-4 2 studies |
 | labels | of 50 studies of CT-1 (0255 to 0304): 0 neither, 1 infection (ground glass and consolidation together) |

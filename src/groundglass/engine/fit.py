@@ -2,8 +2,9 @@
 
 A method yields updates; each names a submodule, whose optimiser owns exactly its parameters, and the gradient
 is taken for these alone. Fabric launches processes and owns device and precision; over several processes each
-update's gradients are averaged in one flattened all-reduce. Everything random is a function of the seed and the
-step, and a step is done whole or not at all, so a killed run that resumes ends in the same weights bit for bit.
+update's gradients are averaged in one flattened all-reduce, and the first process writes. Everything random is a
+function of the seed and the step, and a step is done whole or not at all, so a killed run that resumes ends in the
+same weights bit for bit.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from torch import Tensor, nn
 
 from groundglass.batches import Progress
 from groundglass.engine import checkpoint
-from groundglass.engine.gradients import FastGradients
+from groundglass.engine.depthwise import FastGradients
 from groundglass.engine.loaders import Ahead, Batches
 from groundglass.engine.log import LOG_FILE, read_log, write_log
 from groundglass.engine.lookahead import Lookahead
+from groundglass.engine.processes import Launch, average, require_same, start
 from groundglass.errors import ReadError, TrainingError, UsageError
 from groundglass.io.atomic import make_folder
 from groundglass.methods._method import Method, Update
@@ -76,7 +78,8 @@ def fit(
         folder: for the state and the log.
         identity: hash of all that decides the outcome; a state of another is refused.
         record: what a reader of the state needs to make the method again.
-        fabric: launched already; by default one process on this machine.
+        fabric: launched already; by default one process on this machine. Over several, each calls this with its own
+            share of the batches and all get the same weights.
         on_step: told of every step.
 
     Returns:
@@ -84,18 +87,19 @@ def fit(
 
     Raises:
         UsageError: settings for a module that the method has not.
-        TrainingError: a loss that is not finite (step and terms are named).
+        TrainingError: a loss that is not finite (step and terms are named); processes that have not the same weights.
         ReadError: the folder holds the state of another run, or a damaged one.
     """
     _check_modules(method, training)
-    fabric = fabric or _fabric(training)
-    make_folder(folder)
+    fabric = fabric or start(Launch(), precision_of(training))
     if fabric.global_rank == 0:
+        make_folder(folder)
         checkpoint.remove_partial(folder)
     method.to(device=fabric.device)
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(method, {}, _averages(method) if training.ema else {})
     first = _resume(run, training, folder, identity)
+    require_same(method, f"{identity} {first}", fabric)
     ahead = Ahead(batches, first * training.accumulate, training.steps * training.accumulate)
     coming = iter(ahead)
     began = time.perf_counter()
@@ -114,7 +118,7 @@ def fit(
             steps=training.steps,
             losses=losses,
             rate=rate * training.rate,
-            images_per_second=done * training.accumulate * sum(batches.sizes) / elapsed,
+            images_per_second=done * training.accumulate * batches.processes * sum(batches.sizes) / elapsed,
             waited_share=ahead.waited / elapsed,
         )
         run.log.append({"step": step + 1, "rate": report.rate, **losses})
@@ -122,6 +126,7 @@ def fit(
         if fabric.global_rank == 0 and (last or (step + 1) % training.checkpoint_every == 0):
             _save(run, folder, step + 1, {"identity": identity, "made": dict(record or {})})
         on_step(report)
+    require_same(method, "", fabric)
     return dict(run.ema) or {name: value.detach().clone() for name, value in method.state_dict().items()}
 
 
@@ -134,12 +139,6 @@ def _check_modules(method: Method, training: Training) -> None:
                 expected=f"one of {', '.join(own)}",
                 remedy="Correct its spelling.",
             )
-
-
-def _fabric(training: Training) -> Fabric:
-    fabric = Fabric(accelerator="auto", devices=1, precision=precision_of(training))
-    fabric.launch()
-    return fabric
 
 
 def precision_of(training: Training) -> Any:
@@ -263,7 +262,7 @@ def _move(
     rate: float,
 ) -> None:
     parameters = [p for p in module.parameters() if p.requires_grad and p.grad is not None]
-    _average([p.grad for p in parameters if p.grad is not None], fabric)
+    average([p.grad for p in parameters if p.grad is not None], fabric)
     if training.clamp is not None:
         nn.utils.clip_grad_value_(parameters, training.clamp)
     if training.clip is not None:
@@ -274,21 +273,9 @@ def _move(
     optimizer.zero_grad(set_to_none=True)
 
 
-def _average(tensors: list[Tensor], fabric: Fabric) -> None:
-    """The mean over processes, in place, in one flattened all-reduce."""
-    if fabric.world_size == 1 or not tensors:
-        return
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    mean = torch.as_tensor(fabric.all_reduce(flat, reduce_op="mean"))
-    place = 0
-    for tensor in tensors:
-        tensor.copy_(mean[place : place + tensor.numel()].view_as(tensor))
-        place += tensor.numel()
-
-
 def _average_buffers(method: Method, fabric: Fabric) -> None:
     """Batch statistics are averaged too, or processes would end with different ones."""
-    _average([buffer for buffer in method.buffers() if buffer.is_floating_point()], fabric)
+    average([buffer for buffer in method.buffers() if buffer.is_floating_point()], fabric)
 
 
 def _averages(method: Method) -> dict[str, Tensor]:
@@ -327,7 +314,7 @@ def _resume(run: _Run, training: Training, folder: Path, identity: str) -> int:
     tensors, record = checkpoint.read(folder / STATE_FILE)
     if record["identity"] != identity:
         raise ReadError(
-            "The folder holds a run of another recipe, store or version.",
+            "The folder holds a run of another recipe, store, version or number of processes.",
             expected="the run that is to be resumed, or an empty folder",
             remedy="Choose another folder, or remove this one.",
         )

@@ -87,7 +87,8 @@ class Batches:
     def _augmented(self, batch: Batch, kind: int, number: int) -> Batch:
         if self.augment is None:
             return batch
-        entropy = np.random.SeedSequence([self.seed, kind, number, self.rank]).generate_state(1, np.uint64)
+        place = number * self.processes + self.rank  # as of one process that accumulates as many minibatches
+        entropy = np.random.SeedSequence([self.seed, kind, place]).generate_state(1, np.uint64)
         return self.augment(batch, torch.Generator().manual_seed(int(entropy[0]) >> 1))
 
 

@@ -2,7 +2,7 @@
 
 | here | there |
 |---|---|
-| two channels, not lesion and infection | one map and its sigmoid: with a first logit of 0 (``networks.inf_net``) the same |
+| two channels, not lesion and infection | one map and its sigmoid; with a first logit of 0 it is the same |
 | ``boundary_iou``, ``cross_entropy`` | L_IoU, L_BCE of eq. 4; lambda is ``cross_entropy`` of the settings |
 | ``edge`` | L_edge of eq. 5; its target is computed from the labels |
 | ``global``, ``side_5``, ``side_4``, ``side_3`` | S_g, S_5, S_4, S_3: L_seg of each, eq. 5 |
@@ -13,8 +13,8 @@ As released, all terms weigh 1 and the boundary's weight reaches the IoU alone. 
 
 Differs from the paper:
 - Infection is a region of label sets: pixels of which the labels do not tell whether they are infected are left out.
-- Pictures are resized linearly with pixel centres kept and label sets by the nearest pixel, sizes rounded to multiples of
-  what the network takes. Released: corners on corners, and the mask linearly too, which makes edges soft.
+- Pictures are resized linearly with pixel centres kept and label sets by the nearest pixel, sizes rounded to multiples
+  of what the network takes. Released: corners on corners, and the mask linearly too, which makes edges soft.
 - A network with fewer answers (a U-Net has one, and no edge) is trained by the terms that it has: "single U-Net".
 """
 

@@ -57,8 +57,9 @@ def close(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
         (n - (held.start - side.start), n - (side.stop - held.stop))
         for n, held, side in zip(wide, box(mask, (0, 0, 0)), near, strict=True)
     ]
-    # twice as far as the ball reaches, so that erosion does not look beyond what was dilated
-    along = (above + wide[0], below + wide[0])
+    # twice as far as the ball reaches, so that erosion does not look beyond what was dilated;
+    # a single slice that goes on as it is, is closed in itself
+    along = (above + wide[0], below + wide[0]) if len(mask) > 1 else (0, 0)
     padded = np.pad(np.pad(mask[near], [along, (0, 0), (0, 0)], mode="edge"), [(0, 0), *in_plane])
     closed = erode(dilate(padded, radius_mm, spacing_mm), radius_mm, spacing_mm)
     first = (along[0], *(before for before, _ in in_plane))

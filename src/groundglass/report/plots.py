@@ -146,7 +146,7 @@ def box_plot(
         )
         groups.append(BoxGroup(key, name, y, boxes))
         y += ROW * (len(boxes) + 1.5)
-    return BoxPlot(title, y + 6, _axis(marks, BOX_SPAN), tuple(groups), _medians(title, shown))
+    return BoxPlot(title, y + 6, axis(marks, BOX_SPAN), tuple(groups), _medians(title, shown))
 
 
 def limits_of_agreement(differences: NDArray[np.float64]) -> Limits:
@@ -193,21 +193,26 @@ def _altman(
         told += f"limits {signed(limits.low, 2)} to {signed(limits.high, 2)}, n = {means.size}"
     return Altman(
         name=name,
-        points=tuple(
-            (_place(x, across, ALTMAN_X), _place(y, up, ALTMAN_Y))
-            for x, y in zip(means.tolist(), differences.tolist(), strict=True)
-        ),
+        points=tuple(places(means, differences, across, up)),
         zero=_place(0.0, up, ALTMAN_Y),
         mean=_place(limits.mean, up, ALTMAN_Y),
         limits=tuple(_place(edge, up, ALTMAN_Y) for edge in (limits.low, limits.high) if edge is not None),
-        x_ticks=_axis(across, ALTMAN_X),
-        y_ticks=_axis(up, ALTMAN_Y),
+        x_ticks=axis(across, ALTMAN_X),
+        y_ticks=axis(up, ALTMAN_Y),
         caption=told,
         alt=f"Bland-Altman plot of {name}, found less true: {told}.",
     )
 
 
-def _axis(marks: Sequence[float], span: tuple[float, float]) -> tuple[Tick, ...]:
+def places(
+    x: NDArray[np.float64], y: NDArray[np.float64], across: Sequence[float], up: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Where points lie in a drawing of a Bland-Altman plot's size, on axes of these marks."""
+    return [(_place(a, across, ALTMAN_X), _place(b, up, ALTMAN_Y)) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+
+
+def axis(marks: Sequence[float], span: tuple[float, float]) -> tuple[Tick, ...]:
+    """The marks of an axis, with as many digits as their distance needs."""
     digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9))
     return tuple(Tick(_place(mark, marks, span), number(mark, digits)) for mark in marks)
 

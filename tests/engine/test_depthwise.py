@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 
-from groundglass.engine.gradients import FastGradients, image_gradient, weight_gradient
+from groundglass.engine import depthwise
+from groundglass.engine.depthwise import FastGradients, image_gradient, weight_gradient
 
-MODULE = "groundglass.engine.gradients"
 HOW = [(5, 1, (2, 2)), (5, 2, (0, 0)), (5, 2, (1, 2)), (3, 2, (0, 1)), (7, 1, (3, 3)), (7, 2, (3, 0)), (9, 2, (4, 4))]
 
 
@@ -49,7 +49,7 @@ def leaves(kernel, groups=6):
 def test_forwards_is_as_under_autocast_and_gradients_are_as_near(monkeypatch, kernel, stride, padding):
     tensors, how = leaves(kernel), {"stride": stride, "padding": padding, "groups": 6}
     seen = []
-    monkeypatch.setattr(f"{MODULE}.weight_gradient", lambda *words: (seen.append(words), weight_gradient(*words))[1])
+    monkeypatch.setattr(depthwise, "weight_gradient", lambda *words: (seen.append(words), weight_gradient(*words))[1])
     answer, gradients = under_autocast(FastGradients(), tensors, **how)
     plain, expected = under_autocast(torch.overrides.BaseTorchFunctionMode(), tensors, **how)
     assert answer.dtype == torch.bfloat16
@@ -65,7 +65,7 @@ def test_forwards_is_as_under_autocast_and_gradients_are_as_near(monkeypatch, ke
     [(3, 6, {"padding": 1}), (5, 1, {}), (5, 2, {}), (5, 6, {"padding": "same"}), (5, 6, {"dilation": 2})],
 )
 def test_what_is_fast_or_otherwise_is_left_alone(monkeypatch, kernel, groups, how):
-    monkeypatch.delattr(f"{MODULE}.weight_gradient")
+    monkeypatch.delattr(depthwise, "weight_gradient")
     tensors = leaves(kernel, groups)
     first, second = (
         under_autocast(mode, tensors, groups=groups, **how)
@@ -102,55 +102,3 @@ def test_gradients_have_gradients():
             slopes.append(torch.autograd.grad(slope.square().sum(), (image, weight)))
     for found, like in zip(*slopes, strict=True):
         assert (found - like).norm() < 0.02 * like.norm()
-
-
-@pytest.fixture
-def _slow_at_large_ones(monkeypatch):
-    monkeypatch.setattr(f"{MODULE}.LARGE", 12 * 12)
-    monkeypatch.setattr(f"{MODULE}._avx512", lambda: False)
-
-
-@pytest.mark.usefixtures("_slow_at_large_ones")
-@pytest.mark.parametrize(
-    ("kernel", "how"),
-    [(3, {}), (3, {"padding": 1}), (3, {"stride": 2, "padding": (0, 1)}), (5, {"dilation": 2, "padding": (2, 3)})],
-)
-def test_large_channels_last_images_have_the_gradients_of_autograd(kernel, how):
-    image, weight, bias = leaves(kernel, groups=1)
-    image = image.detach().to(memory_format=torch.channels_last).requires_grad_()
-    with FastGradients():
-        answer = F.conv2d(image, weight, bias, **how)
-    plain = F.conv2d(image, weight, bias, **how)
-    assert answer.grad_fn.name() == "_ContiguousBackward"
-    assert torch.equal(answer, plain)
-    found = torch.autograd.grad(answer, (image, weight, bias), answer.detach())
-    for one, like in zip(found, torch.autograd.grad(plain, (image, weight, bias), plain.detach()), strict=True):
-        torch.testing.assert_close(one, like, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.usefixtures("_slow_at_large_ones")
-def test_what_is_small_contiguous_pointwise_or_grouped_is_left_alone():
-    image, weight, _ = leaves(3, groups=1)
-    last = image.detach().to(memory_format=torch.channels_last)
-    with FastGradients():
-        answers = [
-            F.conv2d(image, weight),
-            F.conv2d(last[..., :11], weight),
-            F.conv2d(last, weight[:, :, :1, :1]),
-            F.conv2d(last, weight[:, :3], groups=2),
-        ]
-    assert all(answer.grad_fn.name() == "ConvolutionBackward0" for answer in answers)
-
-
-@pytest.mark.usefixtures("_slow_at_large_ones")
-def test_gradients_of_large_ones_have_gradients():
-    image, weight, _ = leaves(3, groups=1)
-    image = image.detach().to(memory_format=torch.channels_last).requires_grad_()
-    slopes = []
-    for mode in (FastGradients(), torch.overrides.BaseTorchFunctionMode()):
-        with mode:
-            answer = F.conv2d(image, weight).square().sum()
-        (slope,) = torch.autograd.grad(answer, image, create_graph=True)
-        slopes.append(torch.autograd.grad(slope.square().sum(), (image, weight)))
-    for found, like in zip(*slopes, strict=True):
-        torch.testing.assert_close(found, like, atol=1e-2, rtol=1e-4)

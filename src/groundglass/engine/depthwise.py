@@ -1,29 +1,24 @@
-"""Gradients of convolutions on CPUs that oneDNN is slow at, put together from fast ones; forwards nothing changes.
+"""Depthwise convolutions in bfloat16 on CPUs: the gradients that oneDNN is slow at, put together from fast ones.
 
-oneDNN is 3.x, as torch 2.13 brings it.
-
-- Depthwise ones in bfloat16: it has fast kernels for the gradients of 3 x 3 convolutions, but for the image's with a
-  stride. For others it falls back to ones that are 5 to 30 times slower: half of a training step of EfficientNet-Lite0.
-  Here the image's gradient with a stride is taken in float32, and a larger kernel's gradient in pieces of 3 x 3.
-- Others in float32 where there is no AVX-512: the kernel's gradient of a large channels-last image takes up to three
-  times as long as of a contiguous one (64 to 32 channels at 144 x 144: 186 against 64 ms), so both are copied to that.
+oneDNN (3.x, as torch 2.13 brings it) has fast bf16 kernels for the gradients of 3 x 3 depthwise convolutions, but for
+the image's with a stride. For others it falls back to ones that are 5 to 30 times slower: half of a training step of
+EfficientNet-Lite0. Here the image's gradient with a stride is taken in float32, and a larger kernel's gradient
+in pieces of 3 x 3. What goes forward stays as autocast has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-LARGE: Final = 64 * 64  # pixels from which a copy pays
-
 
 class FastGradients(TorchFunctionMode):
-    """A context in which such convolutions have their gradients so.
+    """A context in which such convolutions, under bf16 autocast on a CPU, have their gradients so.
 
     It sees calls of ``torch.conv2d``, whoever makes them, so networks need not know of it.
     """
@@ -57,9 +52,6 @@ def _conv2d(
         if plain and (kernel > 3 or (kernel == 3 and step == 2)):
             low = input.to(torch.bfloat16)
             return _Depthwise.apply(low, weight, bias, step, _both(padding))  # type: ignore[no-untyped-call]
-    elif not slow and _large(input) and weight.shape[-1] > 1 and groups == 1 and not isinstance(padding, str):
-        how = _both(stride), _both(padding), _both(dilation)
-        return _Contiguous.apply(input, weight, bias, *how)  # type: ignore[no-untyped-call]
     return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -71,42 +63,6 @@ def _in_bf16(image: Tensor) -> bool:
     """Whether autocast makes it bf16 on a CPU."""
     on = image.device.type == "cpu" and torch.is_autocast_enabled("cpu")
     return on and torch.get_autocast_dtype("cpu") == torch.bfloat16
-
-
-def _large(image: Tensor) -> bool:
-    """Whether it is a large channels-last image in float32, on a CPU where that is slow."""
-    plain = image.device.type == "cpu" and image.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    large = plain and image.dim() == 4 and image.shape[-1] * image.shape[-2] >= LARGE
-    return large and not _avx512() and image.is_contiguous(memory_format=torch.channels_last)
-
-
-def _avx512() -> bool:
-    return "AVX512" in torch.backends.cpu.get_cpu_capability()
-
-
-class _Contiguous(torch.autograd.Function):
-    """A convolution of (B, C, H, W) with weights (D, C, k, k), whose gradient is taken of a contiguous copy."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Any:
-        ctx.save_for_backward(image, weight)
-        ctx.how = how
-        return torch.conv2d(image, weight, bias, *how)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        image, weight = ctx.saved_tensors
-        of_image, of_weight, of_bias = ctx.needs_input_grad[:3]
-        return (
-            _backward(gradient, image, weight, ctx.how, (True, False, False))[0] if of_image else None,
-            _backward(gradient.contiguous(), image.contiguous(), weight, ctx.how, (False, True, False))[1]
-            if of_weight
-            else None,
-            gradient.sum((0, 2, 3)) if of_bias else None,
-            None,
-            None,
-            None,
-        )
 
 
 class _Depthwise(torch.autograd.Function):
@@ -178,21 +134,9 @@ def weight_gradient(image: Tensor, gradient: Tensor, kernel: int, stride: int, p
 def _gradients(
     gradient: Tensor, image: Tensor, weight: Tensor, stride: int, padding: tuple[int, int], *, of_weight: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The image's gradient of a depthwise convolution, or the weight's in second place."""
-    how = (stride, stride), padding, (1, 1)
-    return _backward(gradient, image, weight, how, (not of_weight, of_weight, False), len(weight))
-
-
-def _backward(
-    gradient: Tensor,
-    image: Tensor,
-    weight: Tensor,
-    how: Sequence[tuple[int, int]],
-    wanted: tuple[bool, bool, bool],
-    groups: int = 1,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of image, weight and bias, those that are wanted; ``how`` is stride, padding and dilation."""
+    """The image's gradient, or the weight's in second place."""
     found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        gradient, image, weight, None, *how, False, (0, 0), groups, wanted
-    )
+        gradient, image, weight, None, (stride, stride), padding, (1, 1), False, (0, 0), len(weight),
+        (not of_weight, of_weight, False),
+    )  # fmt: skip
     return found

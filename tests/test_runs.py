@@ -1,0 +1,220 @@
+"""Stages that hand on, and what a run that was killed in any of them comes to."""
+
+import copy
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from groundglass import runs
+from groundglass.build import load_model
+from groundglass.engine import checkpoint
+from groundglass.errors import LabelError, ReadError, UsageError
+from groundglass.priors import refuse_truth
+from groundglass.recipe import Recipe
+from groundglass.store import open_store
+from tests.toy_store import make_store
+
+TRAINING = {"steps": 2, "batch": 2, "unlabelled_batch": 2, "optimizer": "sgd", "rate": 0.01, "augmentation": "weak",
+            "precision": "float32", "checkpoint_every": 1, "lookahead": 2}  # fmt: skip
+INPAINTING = {
+    "method": "inpainting",
+    "settings": {"first": 2, "turn": 1, "epochs": 4},
+    "training": TRAINING | {"steps": 7, "lookahead": 0, "modules": {"coach": {"optimizer": "adam", "rate": 1e-4}}},
+}
+QUICK = INPAINTING | {"settings": {"first": 1, "epochs": 1}, "training": INPAINTING["training"] | {
+    "steps": 2, "checkpoint_every": 9}}  # fmt: skip
+SINGLE = {"method": "inf_net", "settings": {"scales": [1.0]}, "training": TRAINING | {"optimizer": "adam"}}
+MULTI = {"method": "inf_net_multi", "settings": {"focal": 2.0}, "training": TRAINING}
+UNET = {"name": "unet", "settings": {"widths": [4, 8]}}
+INF_NET = {"name": "inf_net", "settings": {"encoder": "resnet18", "channels": 8}}
+PRIOR = {"folds": 2, "network": UNET, "stage": [SINGLE]}
+TWO = {"name": "unet", "settings": {"widths": [4, 8], "in_channels": 2}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return open_store(make_store(tmp_path_factory.mktemp("store") / "toy"))
+
+
+def recipe(*stages, network=UNET, **more):
+    return Recipe.parse({"data": {"store": "absent"}, "network": network, "stage": list(stages), **more})
+
+
+class StopError(Exception):
+    pass
+
+
+def stop(stage, step):
+    """Stops the run in a stage, by its place among all that are trained."""
+    begun = []
+
+    @contextmanager
+    def watch(name, steps, folder):
+        begun.append(name)
+
+        def tell(report):
+            if (len(begun), report.step) == (stage, step):
+                raise StopError
+
+        yield tell
+
+    return watch
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """What each stage began and ended with."""
+    seen, fit = [], runs.fit
+
+    def watched(method, *args, **more):
+        began = copy.deepcopy(method.predictor.state_dict())
+        weights = fit(method, *args, **more)
+        method.load_state_dict(weights)
+        seen.append((began, copy.deepcopy(method.predictor.state_dict())))
+        return weights
+
+    monkeypatch.setattr(runs, "fit", watched)
+    return seen
+
+
+HEADS = {
+    "unet": {"head"},
+    "inf_net": {"decoder.head", "edge_head", *(f"reverse.side_{depth}.head" for depth in (3, 4, 5))},
+}
+
+
+@pytest.mark.parametrize("network", [UNET, INF_NET], ids=["unet", "inf_net"])
+def test_a_network_that_inpainted_hands_on_every_layer_but_the_last_at_step_0(store, tmp_path, handed, network):
+    runs.train(recipe(QUICK, SINGLE | {"training": TRAINING | {"steps": 1}}, network=network), store, tmp_path)
+    (first, pretrained), (began, _) = handed
+    fresh = {name for name in began if any(name.startswith(f"{head}.") for head in HEADS[network["name"]])}
+    assert fresh
+    kept = began.keys() - fresh
+    assert all(torch.equal(began[name], pretrained[name]) for name in kept)
+    weights = [name for name in kept if first[name].dim() == 4]
+    assert all(not torch.equal(began[name], first[name]) for name in weights)  # and they had been trained
+    heads = [name for name in fresh if began[name].dim() == 4]
+    assert all(not torch.equal(began[name], pretrained.get(name)) for name in heads)
+
+
+def test_a_pretrained_checkpoint_does_the_same_and_segments_nothing(store, tmp_path, handed):
+    runs.train(recipe(QUICK), store, tmp_path / "first")
+    assert load_model(tmp_path / "first" / "model.safetensors").method.outputs == (15,)
+    start = SINGLE | {"start_from": str(tmp_path / "first" / "model.safetensors")}
+    runs.train(recipe(start), store, tmp_path / "second")
+    (_, pretrained), (began, _) = handed
+    kept = [name for name in began if not name.startswith("head.")]
+    assert all(torch.equal(began[name], pretrained[name]) for name in kept)
+
+
+def test_stages_that_answer_the_same_hand_on_everything(store, tmp_path, handed):
+    runs.train(recipe(SINGLE, SINGLE), store, tmp_path)
+    (_, ended), (began, _) = handed
+    assert all(torch.equal(began[name], ended[name]) for name in began)
+
+
+def test_stages_that_answer_otherwise_are_refused(store, tmp_path):
+    plain = {"method": "supervised", "training": TRAINING | {"steps": 1}}
+    with pytest.raises(UsageError, match="Stage 2 answers otherwise than the one before"):
+        runs.train(recipe(SINGLE, plain), store, tmp_path)
+
+
+def test_killed_in_each_phase_it_ends_in_the_same_weights_and_its_log_tells_of_both(store, tmp_path):
+    """While the network inpaints, while the coach learns, in a later turn, and in the fine-tuning."""
+    made = recipe(INPAINTING, SINGLE)
+    runs.train(made, store, tmp_path / "whole")
+    for stage, step in ((1, 1), (1, 3), (1, 6), (2, 1)):
+        with pytest.raises(StopError):
+            runs.train(made, store, tmp_path / "cut", stop(stage, step))
+    runs.train(made, store, tmp_path / "cut")
+    same(tmp_path / "whole", tmp_path / "cut")
+    log, other = (tmp_path / run / "stage-1" / "log.csv" for run in ("whole", "cut"))
+    assert log.read_bytes() == other.read_bytes()
+    lines = log.read_text().splitlines()
+    assert lines[0] == "step,rate,logits,erased,coach,divergence"
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert ["coach" if row["coach"] else "network" for row in rows] == [
+        "network", "network", "coach", "coach", "network", "coach", "network",
+    ]  # fmt: skip
+    assert all(0.1 < float(row["erased"]) < 0.6 for row in rows)
+
+
+def same(first, second):
+    (a, told_a), (b, told_b) = (checkpoint.read(folder / "model.safetensors") for folder in (first, second))
+    assert told_a == told_b
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_priors_are_out_of_fold_and_the_model_brings_its_own(store, tmp_path, monkeypatch):
+    made, trained = recipe(MULTI, network=TWO, prior=PRIOR), []
+    batches = runs._batches
+
+    def watched(recipe, number, store, dealt, prior):
+        trained.append(dealt)
+        return batches(recipe, number, store, dealt, prior)
+
+    monkeypatch.setattr(runs, "_batches", watched)
+    method, dealt = runs.train(made, store, tmp_path)
+    groups = [{store.slices[number].group for number in one.train} for one in trained]
+    everything = {store.slices[number].group for number in dealt.train}
+    assert groups[0] | groups[1] == groups[2] == groups[3] == everything
+    assert not (everything - groups[0]) & (everything - groups[1])  # every group was held out once
+    predicted, told = checkpoint.read(tmp_path / "prior" / "predictions.safetensors")
+    assert set(predicted) == {store.slices[number].id for number in dealt.train}
+    assert all(p.shape == (32, 32) and p.dtype == torch.uint8 for p in predicted.values())
+    assert told["provenance"]["command"] == "train"
+    assert {path.name for path in (tmp_path / "prior").iterdir()} == {"predictions.safetensors", "all"}
+    image = torch.rand(2, 1, 32, 32)
+    read = load_model(tmp_path / "model.safetensors").method
+    with torch.no_grad():
+        p = read.predict(image)
+        torch.testing.assert_close(p, method.predict(image))  # its weights lie otherwise in memory
+        assert not torch.allclose(p, read.predict(image, torch.full((2, 2, 32, 32), 0.5)))  # the prior counts
+    assert p.shape == (2, 3, 32, 32)
+
+
+def test_killed_while_priors_are_made_or_used_it_ends_in_the_same_weights(store, tmp_path):
+    """In either fold, in the training on all slices, in the multi-class network's; the folds are gone by then."""
+    made = recipe(MULTI, network=TWO, prior=PRIOR)
+    runs.train(made, store, tmp_path / "whole")
+    for training, step in ((1, 1), (2, 1), (3, 1), (2, 1)):
+        with pytest.raises(StopError):
+            runs.train(made, store, tmp_path / "cut", stop(training, step))
+    runs.train(made, store, tmp_path / "cut")
+    same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_multi_class_network_inpaints_before_it_takes_priors(store, tmp_path, handed):
+    runs.train(recipe(QUICK, MULTI, network=TWO, prior=PRIOR), store, tmp_path)
+    *_, (_, pretrained), (began, _) = handed
+    kept = [name for name in began if not name.startswith("head.")]
+    assert all(torch.equal(began[name], pretrained[name]) for name in kept)
+
+
+def test_priors_that_are_the_truth_are_refused(store):
+    number = store.labelled[0]
+    truth = store.prepared_label_set(number)
+    lesion = np.where((truth & 3) == 0, 255, 0).astype(np.uint8)
+    with pytest.raises(LabelError, match=rf"prior of slice {store.slices[number].id} is the truth: .* 100.0%"):
+        refuse_truth({number: lesion}, store)
+    rows, columns = np.nonzero(lesion)
+    rough = lesion.copy()
+    rough[rows[: len(rows) // 4], columns[: len(rows) // 4]] = 0
+    refuse_truth({number: rough}, store)
+
+
+def test_priors_of_another_run_are_refused(store, tmp_path):
+    runs.train(recipe(MULTI, network=TWO, prior=PRIOR), store, tmp_path)
+    with pytest.raises(ReadError, match="priors of another recipe"):
+        runs.train(recipe(MULTI, network=TWO, prior=PRIOR, seed=1), store, tmp_path)
+
+
+def test_a_method_with_and_a_recipe_without_a_prior_and_the_reverse(store, tmp_path):
+    with pytest.raises(UsageError, match="'inf_net_multi' takes a prior, and the recipe has none"):
+        runs.train(recipe(MULTI, network=TWO), store, tmp_path / "a")
+    with pytest.raises(UsageError, match="none of its methods takes one"):
+        runs.train(recipe(SINGLE, prior=PRIOR), store, tmp_path / "b")
+    assert not list(tmp_path.iterdir())
