@@ -17,8 +17,8 @@ def test_agreement_is_dice_of_infection_over_all_pixels_and_confidence_the_mean_
     assert found.confidence == pytest.approx((0.9 + 0.7 + 0.5) / 3)
 
 
-def test_nothing_against_nothing_agrees_and_nothing_against_something_does_not():
-    assert consistency(slices([3], [3], [0.6])) == Consistency(1, 1)
+def test_whoever_says_nothing_agrees_with_nobody():
+    assert consistency(slices([3], [3], [0.6])) == Consistency(0, 0)
     assert consistency(slices([4], [3], [0.5])) == Consistency(0, 0.5)
     assert consistency(slices([3], [4], [0.5])) == Consistency(0, 0.5)
 

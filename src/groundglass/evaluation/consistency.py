@@ -8,7 +8,8 @@ labels. Where there are none, two numbers are left (ours):
 - **confidence**: the mean of its largest probabilities where it or those labels say infection; elsewhere nearly every
   network is sure.
 
-A level that says nothing more has an agreement of 0; one that falls for noise agrees less than the level before did.
+A level that says nothing has an agreement of 0, also with labels that say nothing: else one that has collapsed would
+teach the next to agree with it perfectly. One that falls for noise agrees less than the level before did.
 The converse does not hold: a level that copies its predecessor's faults is kept.
 """
 
@@ -28,8 +29,8 @@ class Consistency:
     """Of a level: with the labels it was trained on.
 
     Attributes:
-        agreement: Dice of infection, 0 to 1; 1 where neither says any.
-        confidence: mean largest probability where either says infection, 0 to 1; 1 where neither does.
+        agreement: Dice of infection, 0 to 1; 0 where neither says any.
+        confidence: mean largest probability where either says infection, 0 to 1; 0 where neither does.
     """
 
     agreement: float
@@ -56,7 +57,7 @@ def consistency(
         either += int(union.sum())
         sure += float(largest[union].sum(dtype=np.float64))
     if not either:
-        return Consistency(1.0, 1.0)
+        return Consistency(0.0, 0.0)
     return Consistency(2 * both / (before + now), sure / either)
 
 
