@@ -19,14 +19,19 @@ from torch.utils.checkpoint import checkpoint
 def again(part: nn.Module, *inputs: Tensor) -> Tensor:
     """What ``part`` makes of ``inputs``, kept in memory only until it is used; without gradients as it is."""
     if not (torch.is_grad_enabled() and part.training):
-        answer: Tensor = part(*inputs)
-        return answer
+        return at_once(part, *inputs)
 
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         return nullcontext(), _still(part)
 
     made: Tensor = checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts)
     return made
+
+
+def at_once(part: nn.Module, *inputs: Tensor) -> Tensor:
+    """What ``part`` makes of ``inputs``, all of it kept for the gradient."""
+    answer: Tensor = part(*inputs)
+    return answer
 
 
 @contextmanager

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from groundglass.errors import UsageError
-from groundglass.networks._again import again
+from groundglass.networks._again import again, at_once
 from groundglass.networks._network import Network
 
 UPSAMPLING: Final = ("transposed", "nearest", "bilinear")
@@ -145,7 +145,7 @@ class DRSegUNet(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W), by the thesis of mean 0 and deviation 1."""
-        run = again if self.checkpointing else _at_once
+        run = again if self.checkpointing else at_once
         x = run(self.stem, self.check(image))
         beside = []
         for down in self.down:
@@ -156,8 +156,3 @@ class DRSegUNet(Network):
             x = run(up, x, beside.pop())
         logits: Tensor = self.head(x)
         return logits
-
-
-def _at_once(part: nn.Module, *inputs: Tensor) -> Tensor:
-    answer: Tensor = part(*inputs)
-    return answer
