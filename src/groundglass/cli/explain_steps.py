@@ -22,8 +22,8 @@ from groundglass.report.steps import StepsContent, picture, render
 from groundglass.scan import Scan
 
 PUBLISHED_NOTE: Final = (
-    "As published, the two largest regions below -170 HU are mostly the air around the body, and the lungs and the gut "
-    "that lie beside it in size: what is called ground glass then is fat and skin."
+    "As published, the two largest regions below -170 HU are mostly air: around the body, under the couch. The patient "
+    "is a hole in it and is filled; what is called ground glass then is soft tissue."
 )
 OUR_NOTE: Final = (
     "Solid lesions have the grey of vessels and are not found; what clusters call ground glass may as well be oedema, "
