@@ -223,7 +223,7 @@ def _stages(
         if passed and not passed[-1].kept and passed[-1].stage == number + 1:
             continue  # another round would begin where the one that does not count did
         folder = output / (f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}")
-        after = _method(recipe, number, run.groups, method, run.store.preparation, standard)
+        after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
         if stage.labels is not None:
             labels = _label(recipe, number, turn, after if method is None else method, dealt, run, folder, list(made))
@@ -408,20 +408,21 @@ def _labelled(store: Store, number: int, prior: priors.Priors | None) -> Any:
 
 def _method(
     recipe: Recipe,
-    number: int,
+    place: tuple[int, int],
     groups: Sequence[int],
     before: Method | None,
     preparation: Preparation,
     standard: tuple[float, float] | None = None,
 ) -> Method:
-    """The method of a stage, its network fresh, a checkpoint's, or handed on from the stage before."""
+    """The method of a stage's round, its network fresh, a checkpoint's, or handed on from the one before."""
+    number, turn = place
     stage = recipe.stage[number]
     outputs = method_of(stage.method).outputs_for(groups)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
         network.standard = standard
-        if stage.start_from is not None:
+        if stage.start_from is not None and turn == 1:
             _load(network, outputs, Path(stage.start_from), preparation)
         elif before is not None:
             _continue(before, network, outputs, number)

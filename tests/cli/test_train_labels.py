@@ -218,12 +218,13 @@ def test_what_is_frozen_stays_with_its_statistics_and_the_rest_moves(run, store,
 
 
 def test_pictures_are_standardised_by_the_training_slices_and_the_model_knows(run, store, dicom, tmp_path):
-    text = HEAD.replace('name = "unet"', 'name = "unet"\nstandardise = true')
+    text = "above = 0.5\n" + HEAD.replace('name = "unet"', 'name = "unet"\nstandardise = true')
     assert run("train", recipe(tmp_path, text + STAGE), "--store", store, "-o", tmp_path / "run").code == 0
     opened = open_store(store)
     pixels = np.stack([opened.prepared(number) for number in opened.labelled]).astype(np.float64)
     model = load_model(tmp_path / "run" / "model.safetensors")
     assert model.method.network.standard == pytest.approx((pixels.mean(), pixels.std()), rel=1e-6)
+    assert model.above == 0.5
     seen = model.method.network.check(torch.from_numpy(pixels.astype(np.float32))[:, None])
     assert float(seen.mean()) == pytest.approx(0, abs=1e-4)
     assert float(seen.std()) == pytest.approx(1, abs=1e-3)
@@ -253,3 +254,20 @@ def test_a_store_without_labels_needs_stages_that_make_all_of_them(run, thorax, 
     )
     assert ended.code == 2
     assert "no labelled slice" in ended.error
+
+
+def test_rounds_start_from_a_checkpoint_once(run, store, tmp_path):
+    words = "--store", store, "-o"
+    assert run("train", recipe(tmp_path, HEAD + STAGE), *words, tmp_path / "first").code == 0
+    start = f'rounds = 2\nstart_from = "{tmp_path}/first/model.safetensors"'
+    text = HEAD + ROUNDS.replace("rounds = 3", start).replace("rate = 1e-2", "rate = 1e-12")
+    assert run("train", recipe(tmp_path, text), *words, tmp_path / "second").code == 0
+    text = text.replace("rate = 1e-12", "rate = 1e-2")
+    assert run("train", recipe(tmp_path, text), *words, tmp_path / "third").code == 0
+    first, second, third = (weights(tmp_path / name) for name in ("first", "second", "third"))
+    one = checkpoint.read(tmp_path / "third" / "stage-1-round-1" / "state.safetensors")[0]
+    name = "network.head.weight"
+    torch.testing.assert_close(second[name], first[name], atol=1e-6, rtol=0)
+    # rounds move on from each other: the second is farther from the checkpoint than from the first
+    moved = (third[name] - one[f"method/{name}"]).abs().max()
+    assert 0 < moved < (third[name] - first[name]).abs().max()

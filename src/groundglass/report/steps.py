@@ -61,9 +61,8 @@ def _grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
         clusters: NDArray[np.uint8] = np.array(CLUSTER_GREYS, np.uint8)[image]
         return clusters
     low, high = GREY_HU
-    grey: NDArray[np.uint8] = np.rint(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(
-        np.uint8
-    )
+    share = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
+    grey: NDArray[np.uint8] = np.rint(share * 255).astype(np.uint8)
     return grey
 
 
