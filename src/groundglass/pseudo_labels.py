@@ -23,14 +23,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from groundglass.errors import LabelError, ReadError
+from groundglass import __version__
+from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.inference.kmeans import label_by_kmeans
 from groundglass.inference.predict import BATCH, decide, predict_batch
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.labels import check_label_sets
 from groundglass.methods._method import Method
 from groundglass.preprocess.slices import prepare_labels
-from groundglass.recipe import Labels
+from groundglass.recipe import Labels, Recipe
 from groundglass.scan import Scan, Source
 from groundglass.store import Store
 
@@ -91,6 +92,69 @@ class PseudoLabels:
                 expected="the file as it was written",
                 remedy=f"Remove the folder {self.folder.name} of the stage; it is made again.",
             ) from None
+
+
+def of_round(
+    recipe: Recipe,
+    place: tuple[int, int],
+    method: Method,
+    store: Store,
+    free: Sequence[int],
+    identity: str,
+    folder: Path,
+    before: Sequence[int],
+) -> PseudoLabels | None:
+    """The labels that a round of a stage makes; None where no slice is left.
+
+    Args:
+        recipe: that says how.
+        place: number of the stage, from 0, and of its round, from 1.
+        method: the weights so far.
+        store: of the slices.
+        free: those that nobody labelled.
+        identity: of the run.
+        folder: for the label maps.
+        before: what rounds before have labelled.
+
+    Raises:
+        UsageError: there is no slice to label at all.
+        ReadError: the folder holds label maps of another run.
+    """
+    number, turn = place
+    wanted = recipe.stage[number].labels
+    if wanted is None:
+        raise ValueError("a stage without labels of its own")
+    numbers = choose(store, free, before, wanted, (recipe.seed, number, turn))
+    if not numbers:
+        if before:
+            return None
+        raise UsageError(
+            f"Stage {number + 1} finds no slice that it could label.",
+            expected="slices without labels in the store, of groups that are not held out",
+            remedy="Prepare some, or look at stage.labels.offsets.",
+        )
+    network = wanted.by == "network"
+    made_by = {
+        "labels": wanted.model_dump(),
+        "stage": number + 1,
+        "round": turn,
+        "run": _hash(identity.encode()),
+        "recipe": recipe.digest,
+        "seed": recipe.seed,
+        "store": store.content,
+        "weights": _digest_of(method) if network else None,
+        "version": __version__,
+    }
+    labeller = by_network(store, method, wanted.confidence) if network else by_kmeans(store)
+    return make(store, numbers, labeller, folder, made_by)
+
+
+def _digest_of(method: Method) -> str:
+    """Hash of all weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in method.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def by_network(store: Store, method: Method, confidence: float) -> Labeller:

@@ -226,7 +226,16 @@ def _stages(
         after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
         if stage.labels is not None:
-            labels = _label(recipe, number, turn, after if method is None else method, dealt, run, folder, list(made))
+            labels = pseudo_labels.of_round(
+                recipe,
+                (number, turn),
+                after if method is None else method,
+                run.store,
+                dealt.unlabelled,
+                run.identity,
+                folder / LABELS_FOLDER,
+                list(made),
+            )
             if labels is None:
                 continue
             made |= dict.fromkeys(labels.files, labels)
@@ -259,50 +268,6 @@ def _rounds(recipe: Recipe) -> Iterator[tuple[int, int]]:
     """Number of the stage, from 0, and of its round, from 1."""
     for number, stage in enumerate(recipe.stage):
         yield from ((number, turn) for turn in range(1, stage.rounds + 1))
-
-
-def _label(
-    recipe: Recipe, number: int, turn: int, method: Method, dealt: Roles, run: _Run, folder: Path, before: list[int]
-) -> PseudoLabels | None:
-    """The labels that a round makes; None where no slice is left."""
-    wanted = recipe.stage[number].labels
-    if wanted is None:
-        raise ValueError("a stage without labels of its own")
-    numbers = pseudo_labels.choose(run.store, dealt.unlabelled, before, wanted, (recipe.seed, number, turn))
-    if not numbers:
-        if not before:
-            raise UsageError(
-                f"Stage {number + 1} finds no slice that it could label.",
-                expected="slices without labels in the store, of groups that are not held out",
-                remedy="Prepare some, or look at stage.labels.offsets.",
-            )
-        return None
-    network = wanted.by == "network"
-    made_by = {
-        "labels": wanted.model_dump(),
-        "stage": number + 1,
-        "round": turn,
-        "run": hashlib.sha256(run.identity.encode()).hexdigest(),
-        "recipe": recipe.digest,
-        "seed": recipe.seed,
-        "store": run.store.content,
-        "weights": _digest_of(method) if network else None,
-        "version": __version__,
-    }
-    labeller = (
-        pseudo_labels.by_network(run.store, method, wanted.confidence)
-        if network
-        else pseudo_labels.by_kmeans(run.store)
-    )
-    return pseudo_labels.make(run.store, numbers, labeller, folder / LABELS_FOLDER, made_by)
-
-
-def _digest_of(method: Method) -> str:
-    """Hash of all weights."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in method.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _with_labels(identity: str, stage: Stage, made: Mapping[int, PseudoLabels]) -> str:

@@ -256,18 +256,18 @@ def test_a_store_without_labels_needs_stages_that_make_all_of_them(run, thorax, 
     assert "no labelled slice" in ended.error
 
 
-def test_rounds_start_from_a_checkpoint_once(run, store, tmp_path):
+def test_rounds_start_from_a_checkpoint_once(run, store, tmp_path, monkeypatch):
     words = "--store", store, "-o"
     assert run("train", recipe(tmp_path, HEAD + STAGE), *words, tmp_path / "first").code == 0
-    start = f'rounds = 2\nstart_from = "{tmp_path}/first/model.safetensors"'
-    text = HEAD + ROUNDS.replace("rounds = 3", start).replace("rate = 1e-2", "rate = 1e-12")
+    loaded, plain = [], runs._load
+
+    def counted(*given):
+        loaded.append(given)
+        plain(*given)
+
+    monkeypatch.setattr(runs, "_load", counted)
+    start = f'start_from = "{tmp_path}/first/model.safetensors"\nrounds = 2'
+    text = HEAD + ROUNDS.replace("rounds = 3", start)
     assert run("train", recipe(tmp_path, text), *words, tmp_path / "second").code == 0
-    text = text.replace("rate = 1e-12", "rate = 1e-2")
-    assert run("train", recipe(tmp_path, text), *words, tmp_path / "third").code == 0
-    first, second, third = (weights(tmp_path / name) for name in ("first", "second", "third"))
-    one = checkpoint.read(tmp_path / "third" / "stage-1-round-1" / "state.safetensors")[0]
-    name = "network.head.weight"
-    torch.testing.assert_close(second[name], first[name], atol=1e-6, rtol=0)
-    # rounds move on from each other: the second is farther from the checkpoint than from the first
-    moved = (third[name] - one[f"method/{name}"]).abs().max()
-    assert 0 < moved < (third[name] - first[name]).abs().max()
+    assert len(loaded) == 1
+    assert len(levels(tmp_path / "second")) == 2
