@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from groundglass import __version__
+from groundglass.engine.checkpoint import remove_partial
 from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.inference.kmeans import label_by_kmeans
 from groundglass.inference.predict import BATCH, decide, predict_batch
@@ -257,6 +258,7 @@ def make(
         WriteError: it cannot be written to.
     """
     make_folder(folder)
+    remove_partial(folder)
     record = json.dumps({**made_by, "slices": list(numbers)}, indent=2, sort_keys=True) + "\n"
     if (folder / MADE_BY).exists():
         _check(folder / MADE_BY, record)
@@ -291,7 +293,7 @@ def _read(folder: Path, numbers: Sequence[int]) -> PseudoLabels:
         files = {int(row["number"]): (row["file"], row["hash"]) for row in csv.DictReader(io.StringIO(text))}
         if set(files) != set(numbers):
             raise ValueError("other slices")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise ReadError(
             "The index of the label maps that the run made is damaged.",
             expected=f"the {INDEX} that it wrote",
