@@ -31,8 +31,8 @@ def measure(way: str, batch: int, checkpointing: bool, precision: str) -> dict[s
     from contextlib import nullcontext
 
     import torch
-    from groundglass.engine.gradients import FastGradients
 
+    from groundglass.engine.depthwise import FastGradients
     from groundglass.losses.label_set import cross_entropy
     from groundglass.networks.drsegunet import DRSegUNet
 
