@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from groundglass.evaluation.burden import measure
+from groundglass.inference.kmeans import segment_by_kmeans
 from groundglass.inference.threshold import segment_by_threshold
 from groundglass.io import read
 from groundglass.labels import Region
+from groundglass.preprocess.clusters import published_steps
 from groundglass.preprocess.lung import LEFT, RIGHT
 from groundglass.provenance import content_hash
+from groundglass.scan import Scan
 
 pytestmark = pytest.mark.real
 
@@ -105,3 +108,18 @@ def test_two_slices_without_a_stated_modality(data):
     assert scan.hu.shape == (2, 512, 512)
     assert any("modality" in notice.text for notice in scan.source.notices)
     assert 20 < volume(measure(scan, result.codes, result.sides), Region.LUNG_FIELD) < 60
+
+
+def test_clusters_find_haze_in_the_infected_patient_alone_and_as_published_the_air_outside(cases):
+    millilitres = {}
+    for name, slices in (("P002", slice(30, 45)), ("normal002", slice(75, 90))):
+        scan = cases[name][0]
+        part = Scan(scan.hu[slices], scan.affine)
+        result = segment_by_kmeans(part)
+        burden = measure(part, result.codes, result.sides)
+        millilitres[name] = volume(burden, Region.GROUND_GLASS)
+        steps = published_steps(part.hu[7])
+        assert steps.lung[0, 0]  # the corner of the slice
+        assert steps.lung.sum() > 2 * (result.codes[7] > 0).sum()
+    assert millilitres["P002"] > 20
+    assert millilitres["normal002"] < 2

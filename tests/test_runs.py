@@ -161,9 +161,9 @@ def test_priors_are_out_of_fold_and_the_model_brings_its_own(store, tmp_path, mo
     made, trained = recipe(MULTI, network=TWO, prior=PRIOR), []
     batches = runs._batches
 
-    def watched(recipe, number, store, dealt, prior):
+    def watched(recipe, number, run, dealt, *more):
         trained.append(dealt)
-        return batches(recipe, number, store, dealt, prior)
+        return batches(recipe, number, run, dealt, *more)
 
     monkeypatch.setattr(runs, "_batches", watched)
     method, dealt = runs.train(made, store, tmp_path)

@@ -66,3 +66,35 @@ def make_store(path, labelled=10, unlabelled=6, groups=5, preparation=PREPARATIO
         writer.add(collection)
         writer.finish(Provenance("0", "prepare", {}, "none", None, None, {}, this_machine()))
     return path
+
+
+def make_thorax_store(path, scan, slices, preparation=PREPARATION):
+    """A store of some slices of a scan, none of them labelled."""
+    where = frame(scan.hu.shape[1:], None, preparation)
+    planes = [scan.hu[z] for z in slices]
+    infos = tuple(
+        SliceInfo(
+            id=f"thorax/{z}",
+            case="thorax",
+            row=row,
+            group="thorax",
+            source="scan",
+            position=z,
+            height=scan.hu.shape[1],
+            width=scan.hu.shape[2],
+            spacing_mm=scan.spacing_mm,
+            box=where.box,
+            sets=(),
+            black_hu=None,
+            white_hu=None,
+            how="hu",
+            hash=slice_hash(scan.hu[z], None, b""),
+        )
+        for row, z in enumerate(slices)
+    )
+    nothing = (None,) * len(planes)
+    prepared = tuple(prepare_image(hu, where, preparation.window_hu) for hu in planes)
+    with StoreWriter(path, "thorax", preparation) as writer:
+        writer.add(Collection("thorax", "thorax", infos, planes, nothing, prepared, nothing))
+        writer.finish(Provenance("0", "prepare", {}, "none", None, None, {}, this_machine()))
+    return path

@@ -84,13 +84,14 @@ def rebuilt(record: Mapping[str, Any]) -> Method:
     network = NetworkRecipe.model_validate(record["network"])
     outputs = tuple(int(group) for group in record["outputs"])
     made = make_network(network, len(outputs), pretrained=False)
+    made.standard = tuple(record["standard"]) if record.get("standard") else None
     method = make_method(record["method"], made, outputs, record["settings"])
     return WithPrior(method, rebuilt(record["prior"])) if record.get("prior") else method
 
 
 def make_augmentation(name: str | None) -> Augment | None:
-    """The augmentation of a training, None for none."""
-    return None if name is None else _called(lookup.find("groundglass.augment", name)())
+    """The augmentation of a training; ``none``, or None, for none."""
+    return None if name in (None, "none") else _called(lookup.find("groundglass.augment", name)())
 
 
 def _called(augment: Any) -> Augment:
@@ -136,4 +137,4 @@ def load_model(path: Path) -> Model:
             expected="a model.safetensors that groundglass train wrote",
             remedy="Train it again, or use the version that wrote it.",
         ) from None
-    return Model(method.eval(), preparation, card)
+    return Model(method.eval(), preparation, card, float(record.get("above", 0.0)))

@@ -41,11 +41,19 @@ class Data(_Table):
 
 
 class Network(_Table):
-    """The network: a file of ``groundglass.networks``, its settings and its first weights."""
+    """The network: a file of ``groundglass.networks``, its settings and its first weights.
+
+    Attributes:
+        name: of the file.
+        weights: first ones of its encoder.
+        settings: its own.
+        standardise: pictures have mean 0 and deviation 1 over the training slices before it sees them.
+    """
 
     name: str
     weights: str | None = None
     settings: dict[str, Any] = {}
+    standardise: bool = False
 
 
 class Amount(_Table):
@@ -93,7 +101,8 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
         warmup: share of the steps in which the rate rises to its value, before that.
         accumulate: minibatches a step.
         ema: of the weights that are saved, 0 for none.
-        augmentation: a file of ``groundglass.augment``, or None.
+        augmentation: a file of ``groundglass.augment``, or ``none``.
+        frozen: parts of the network that stay as they are, such as ``stem`` or ``down.0``.
         precision: ``auto`` is bf16 where the machine has it.
         checkpoint_every: steps between checkpoints.
     """
@@ -104,17 +113,53 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
     accumulate: Positive = 1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augmentation: str | None = "strong"
+    frozen: list[str] = []
     precision: Literal["auto", "float32", "bf16"] = "auto"
     checkpoint_every: Positive = 200
 
 
+class Labels(_Table):
+    """Labels that a stage makes before it trains, of slices that nobody labelled, and trains on.
+
+    They are those of this round and of all before. "Anybody's" are the labels in the store.
+
+    Attributes:
+        by: ``network``: the weights so far; ``kmeans``: clusters of grey values, which need no weights.
+        count: how many slices more a round, drawn by the recipe's seed among those that have none yet; None: all.
+        offsets: only slices so many places from the middle one of their volume, such as -3 and -2; empty: any.
+        again: slices that have such labels already are labelled anew.
+        confidence: a pixel whose largest probability is not above it is unknown; 0: the most probable group always.
+        instead: they take the place of anybody's; else both are trained on.
+        judge: the round counts only if neither agreement nor confidence falls (``groundglass.evaluation.consistency``).
+    """
+
+    by: Literal["network", "kmeans"] = "network"
+    count: Positive | None = None
+    offsets: list[int] = []
+    again: bool = False
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    instead: bool = False
+    judge: bool = False
+
+
 class Stage(_Table):
-    """One method for some steps; ``start_from`` names a checkpoint, the stage before by default."""
+    """One method for some steps.
+
+    Attributes:
+        method: a file of ``groundglass.methods``.
+        settings: its own.
+        training: how its weights move.
+        start_from: a checkpoint; the stage before by default.
+        labels: labels that it makes itself; None: it trains on anybody's.
+        rounds: how often it is repeated, each time from the weights of the round before.
+    """
 
     method: str
     settings: dict[str, Any] = {}
     training: Training
     start_from: str | None = None
+    labels: Labels | None = None
+    rounds: Positive = 1
 
 
 class Prior(_Table):
@@ -130,13 +175,17 @@ class Prior(_Table):
 
 
 class Recipe(_Table):
-    """One row of a table: what was run, what it costs, what came out."""
+    """One row of a table: what was run, what it costs, what came out.
+
+    ``above``: in the label maps of the model a pixel has no label unless its largest probability is above it.
+    """
 
     command: str = ""
     cost: str = ""
     expected: str = ""
     got: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
+    above: Annotated[float, Field(ge=0, lt=1)] = 0.0
     data: Data
     network: Network
     prior: Prior | None = None
@@ -160,7 +209,13 @@ class Recipe(_Table):
                 expected="both or neither, the fold below the number of folds",
                 remedy="Correct data.fold or data.folds.",
             )
+        _check_labels(recipe)
         return recipe
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether some stage trains on labels that somebody made."""
+        return any(stage.labels is None or not stage.labels.instead for stage in self.stage)
 
     @property
     def digest(self) -> str:
@@ -171,6 +226,35 @@ class Recipe(_Table):
         left_out: Any = {"command": True, "cost": True, "expected": True, "got": True, "data": {"store"}}
         decisive = self.model_dump_json(exclude=left_out, exclude_defaults=True)
         return hashlib.sha256(decisive.encode()).hexdigest()
+
+
+def _check_labels(recipe: Recipe) -> None:
+    first = recipe.stage[0]
+    if first.labels is not None and first.labels.by == "network" and first.start_from is None:
+        raise UsageError(
+            "The first stage has its network label slices, and that has learnt nothing yet.",
+            expected='a stage before it, or by = "kmeans"',
+            remedy="Let a stage without labels of its own come first.",
+        )
+    if not recipe.data.unlabelled and any(stage.labels is not None for stage in recipe.stage):
+        raise UsageError(
+            "A stage labels slices, and the recipe uses no unlabelled ones.",
+            expected="data.unlabelled = true",
+            remedy="Say so, or leave stage.labels out.",
+        )
+    if recipe.prior is not None and any(stage.labels is not None for stage in recipe.prior.stage):
+        raise UsageError(
+            "A stage of the prior labels slices.",
+            expected="priors that are learnt from labels that somebody made",
+            remedy="Leave its stage.labels out.",
+        )
+    for number, stage in enumerate(recipe.stage, 1):
+        if stage.rounds > 1 and stage.labels is None:
+            raise UsageError(
+                f"Stage {number} has {stage.rounds} rounds and makes no labels, so that each is as the one before.",
+                expected="stage.labels, or one round",
+                remedy="Say what it labels, or raise its steps.",
+            )
 
 
 def load(path: Path) -> Recipe:
@@ -247,5 +331,5 @@ def _first_fault(error: ValidationError) -> UsageError:
 
 
 def _keys() -> list[str]:
-    tables = Recipe, Data, Network, Prior, Stage, Training
+    tables = Recipe, Data, Network, Prior, Stage, Labels, Training
     return ["extends", *(key for table in tables for key in table.model_fields)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,17 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundglass import __version__, priors
+from groundglass import __version__, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
 from groundglass.engine import checkpoint, processes
 from groundglass.engine.fit import Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, ReadError, UsageError
-from groundglass.evaluation.overlap import Counts, count
+from groundglass.evaluation.overlap import Counts, average, count
+from groundglass.inference import kmeans
 from groundglass.inference.predict import BATCH, channels_of, predict_batch
 from groundglass.inference.segmentation import ModelCard
 from groundglass.io.atomic import make_folder
 from groundglass.labels import UNKNOWN, Region, inside, outside
+from groundglass.levels import LEVELS_FILE, Level, measure, write_levels
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
@@ -32,11 +34,13 @@ from groundglass.networks._network import Network
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
 from groundglass.provenance import Provenance, this_machine
-from groundglass.recipe import Recipe
+from groundglass.pseudo_labels import PseudoLabels
+from groundglass.recipe import Recipe, Stage
 from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
 MODEL_FILE: Final = "model.safetensors"
+LABELS_FOLDER: Final = "labels"  # of a stage that makes some
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 _STARTS: Final = {"__all__": {"start_from"}}
 _PATHS: Final[Any] = {"data": {"store"}, "stage": _STARTS, "prior": {"stage": _STARTS}}  # what no model repeats
@@ -66,7 +70,7 @@ def roles(recipe: Recipe, store: Store, split: Split | None = None) -> Roles:
         UsageError: a store without labels, or with fewer than asked for.
         ReadError: the store is not the one that the split was made for.
     """
-    if not store.labelled:
+    if not store.labelled and recipe.needs_labels:
         raise UsageError(
             "The store has no labelled slice.", expected="at least one", remedy="Prepare data with labels."
         )
@@ -118,22 +122,35 @@ def train(
         GroundglassError: recipe, store or the state in the folder are not what they should be.
     """
     dealt = roles(recipe, store, split)
-    groups = tissue_groups(value for number in dealt.train for value in store.slices[number].sets)
-    if len(groups) < 2:
-        raise LabelError(
-            "The labels tell no two tissues apart.", expected="labels of at least two kinds", remedy="Add labels."
-        )
+    groups = _groups(recipe, store, dealt)
     _check_prior(recipe, launch)
+    _check_labels(recipe, launch)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
     prior = _priors(recipe, dealt, run, output)
-    method = _stages(recipe, dealt, run, output, prior)
+    method, last = _stages(recipe, dealt, run, output, prior)
     if prior is not None:
         method = WithPrior(method, prior.method)
     if launch.rank == 0:
-        _write_model(output, recipe, store, method, dealt, launch)
+        _write_model(output, recipe, store, method, dealt, last, launch)
     return method.eval(), dealt
+
+
+def _groups(recipe: Recipe, store: Store, dealt: Roles) -> tuple[int, ...]:
+    """The tissues that the labels tell apart: those of the store, and those that the run makes by itself.
+
+    What a network labels tells nothing apart that its own labels did not.
+    """
+    occurring = {value for number in dealt.train for value in store.slices[number].sets}
+    if any(stage.labels is not None and stage.labels.by == "kmeans" for stage in recipe.stage):
+        occurring = (occurring if recipe.needs_labels else set()) | set(kmeans.SETS)
+    groups = tissue_groups(occurring)
+    if len(groups) < 2:
+        raise LabelError(
+            "The labels tell no two tissues apart.", expected="labels of at least two kinds", remedy="Add labels."
+        )
+    return groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +180,15 @@ def _check_prior(recipe: Recipe, launch: processes.Launch) -> None:
         )
 
 
+def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
+    if launch.count > 1 and any(stage.labels is not None for stage in recipe.stage):
+        raise UsageError(
+            f"A recipe that labels slices itself in {launch.count} processes.",
+            expected="one process",
+            remedy="Start it as one.",
+        )
+
+
 def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Priors | None:
     """What the network of the recipe's prior says of each training slice, and that network."""
     if recipe.prior is None:
@@ -175,35 +201,108 @@ def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Pri
         dealt.train,
         dealt.unlabelled,
         recipe.prior.folds,
-        lambda train, bare, folder: _stages(alone, Roles(tuple(train), (), tuple(bare)), run, folder),
+        lambda train, bare, folder: _stages(alone, Roles(tuple(train), (), tuple(bare)), run, folder)[0],
         output,
         {"identity": run.identity, "provenance": provenance.as_json()},
     )
 
 
-def _stages(recipe: Recipe, dealt: Roles, run: _Run, output: Path, prior: priors.Priors | None = None) -> Method:
-    """The method of the last stage, trained."""
+def _stages(
+    recipe: Recipe, dealt: Roles, run: _Run, output: Path, prior: priors.Priors | None = None
+) -> tuple[Method, int]:
+    """The method of the last stage that counts, trained, and that stage's number."""
     if run.launch.rank == 0:
         make_folder(output)
+    standard = _standard(recipe, run.store, dealt)
     method: Method | None = None
-    for number, stage in enumerate(recipe.stage):
-        method = _method(recipe, number, run.groups, method, run.store.preparation)
-        folder = output / f"stage-{number + 1}"
+    last = 0
+    made: dict[int, PseudoLabels] = {}
+    passed: list[Level] = []
+    for number, turn in _rounds(recipe):
+        stage = recipe.stage[number]
+        if passed and not passed[-1].kept and passed[-1].stage == number + 1:
+            continue  # another round would begin where the one that does not count did
+        folder = output / (f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}")
+        after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
+        labels = None
+        if stage.labels is not None:
+            labels = pseudo_labels.of_round(
+                recipe,
+                (number, turn),
+                after if method is None else method,
+                run.store,
+                dealt.unlabelled,
+                run.identity,
+                folder / LABELS_FOLDER,
+                list(made),
+            )
+            if labels is None:
+                continue
+            made |= dict.fromkeys(labels.files, labels)
         with run.watch(stage.method, stage.training.steps, folder) as tell:
             weights = fit(
-                method,
-                _batches(recipe, number, run, dealt, prior),
+                after,
+                _batches(recipe, number, run, dealt, prior, made),
                 stage.training,
                 folder,
-                identity=run.identity,
-                record=_described(recipe, number, method),
+                identity=_with_labels(run.identity, stage, made),
+                record=_described(recipe, number, after),
                 fabric=processes.start(run.launch, precision_of(stage.training)),
                 on_step=tell,
             )
-        method.load_state_dict(weights)
+        after.load_state_dict(weights)
+        if stage.labels is not None and labels is not None:
+            judged = stage.labels.judge
+            told = measure(run.store, after.eval(), labels, folder, stage.labels.confidence) if judged else None
+            dice = _dice(after.eval(), run.store, dealt.test)
+            passed.append(Level.after(passed, number + 1, turn, len(made), told, dice))
+            write_levels(output / LEVELS_FILE, passed)
+        if labels is None or passed[-1].kept:
+            method, last = after, number
     if method is None:
         raise ValueError("a recipe without a stage")
-    return method
+    return method, last
+
+
+def _rounds(recipe: Recipe) -> Iterator[tuple[int, int]]:
+    """Number of the stage, from 0, and of its round, from 1."""
+    for number, stage in enumerate(recipe.stage):
+        yield from ((number, turn) for turn in range(1, stage.rounds + 1))
+
+
+def _with_labels(identity: str, stage: Stage, made: Mapping[int, PseudoLabels]) -> str:
+    """Of a run's identity and of the labels that a stage trains on."""
+    if stage.labels is None:
+        return identity
+    return " ".join([identity, *dict.fromkeys(labels.digest for labels in made.values())])
+
+
+def _dice(method: Method, store: Store, test: Sequence[int]) -> dict[Region, float]:
+    """Dice (``present``) of each region on slices whose labels somebody made; nothing where there are none."""
+    counts = score(method, store, test)
+    scores = {
+        region: average("dice", [pixels for (_, other), pixels in counts.items() if other is region], "present")
+        for region in dict.fromkeys(region for _, region in counts)
+    }
+    return {region: value for region, value in scores.items() if value is not None}
+
+
+def _standard(recipe: Recipe, store: Store, dealt: Roles) -> tuple[float, float] | None:
+    """Mean and deviation of the pictures that are trained on, where the network wants them standardised."""
+    if not recipe.network.standardise:
+        return None
+    numbers = dealt.train if recipe.needs_labels else dealt.unlabelled
+    sums = np.zeros(3)
+    for number in numbers:
+        picture = store.prepared(number).astype(np.float64)
+        sums += picture.size, picture.sum(), (picture**2).sum()
+    mean = sums[1] / sums[0]
+    deviation = float(np.sqrt(max(sums[2] / sums[0] - mean**2, 0.0)))
+    if deviation == 0:
+        raise UsageError(
+            "The pictures to train on are all of one grey.", expected="a deviation", remedy="Prepare other data."
+        )
+    return float(mean), deviation
 
 
 def _identity(recipe: Recipe, store: Store, split: Split | None, launch: processes.Launch) -> str:
@@ -216,14 +315,32 @@ def _identity(recipe: Recipe, store: Store, split: Split | None, launch: process
     return " ".join(parts)
 
 
-def _batches(recipe: Recipe, number: int, run: _Run, dealt: Roles, prior: priors.Priors | None) -> Batches:
+def _batches(
+    recipe: Recipe,
+    number: int,
+    run: _Run,
+    dealt: Roles,
+    prior: priors.Priors | None,
+    made: Mapping[int, PseudoLabels],
+) -> Batches:
     store, launch = run.store, run.launch
-    training = recipe.stage[number].training
-    bare = Pool(len(dealt.unlabelled), lambda i: (store.prepared(dealt.unlabelled[i]), None))
+    stage = recipe.stage[number]
+    training = stage.training
+    guessed = () if stage.labels is None else tuple(sorted(made))
+    known = () if stage.labels is not None and stage.labels.instead else dealt.train
+    bare = dealt.unlabelled if method_of(stage.method).takes_unlabelled else ()
+    everything = (*known, *guessed)
+
+    def load(place: int) -> Any:
+        chosen = everything[place]
+        if place >= len(known):
+            return store.prepared(chosen), made[chosen].read(chosen)
+        return _labelled(store, chosen, prior)
+
     return Batches(
-        labelled=Pool(len(dealt.train), lambda i: _labelled(store, dealt.train[i], prior)),
-        unlabelled=bare if dealt.unlabelled else None,
-        sizes=(training.batch, training.unlabelled_batch if dealt.unlabelled else 0),
+        labelled=Pool(len(everything), load),
+        unlabelled=Pool(len(bare), lambda i: (store.prepared(bare[i]), None)) if bare else None,
+        sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
         rank=launch.rank,
@@ -255,18 +372,27 @@ def _labelled(store: Store, number: int, prior: priors.Priors | None) -> Any:
 
 
 def _method(
-    recipe: Recipe, number: int, groups: Sequence[int], before: Method | None, preparation: Preparation
+    recipe: Recipe,
+    place: tuple[int, int],
+    groups: Sequence[int],
+    before: Method | None,
+    preparation: Preparation,
+    standard: tuple[float, float] | None = None,
 ) -> Method:
-    """The method of a stage, its network fresh, a checkpoint's, or handed on from the stage before."""
+    """The method of a stage's round, its network fresh, a checkpoint's, or handed on from the one before."""
+    number, turn = place
     stage = recipe.stage[number]
     outputs = method_of(stage.method).outputs_for(groups)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
-        if stage.start_from is not None:
+        network.standard = standard
+        if stage.start_from is not None and turn == 1:
             _load(network, outputs, Path(stage.start_from), preparation)
         elif before is not None:
             _continue(before, network, outputs, number)
+            network.standard = _network_of(before).standard
+        network.freeze(stage.training.frozen)
         return make_method(stage.method, network, outputs, stage.settings, recipe.seed)  # it may draw weights too
 
 
@@ -323,6 +449,7 @@ def _load(network: Network, outputs: Sequence[int], path: Path, preparation: Pre
         if made_for == preparation:
             weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             _hand_on(weights, record["outputs"], network, outputs)
+            network.standard = tuple(record["standard"]) if record.get("standard") else None
             return
     except (KeyError, TypeError, ValueError, RuntimeError, UsageError):
         raise ReadError(
@@ -345,7 +472,12 @@ def _described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
         "method": stage.method,
         "settings": stage.settings,
         "outputs": list(method.outputs),
+        "standard": list(network.standard) if (network := _network_of(method)).standard else None,
     }
+
+
+def _network_of(method: Method) -> Network:
+    return next(module for module in method.modules() if isinstance(module, Network))
 
 
 def _provenance(recipe: Recipe, store: Store, model: str, launch: processes.Launch) -> Provenance:
@@ -362,9 +494,9 @@ def _provenance(recipe: Recipe, store: Store, model: str, launch: processes.Laun
 
 
 def _write_model(
-    output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, launch: processes.Launch
+    output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, number: int, launch: processes.Launch
 ) -> None:
-    last = recipe.stage[-1]
+    last = recipe.stage[number]
     labelled, unlabelled = len(dealt.train), len(dealt.unlabelled)
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
     card = ModelCard(
@@ -378,7 +510,8 @@ def _write_model(
     )
     predictor = next(name for name, module in method.named_modules() if module is method.predictor)
     record = {
-        **_described(recipe, -1, method),
+        **_described(recipe, number, method),
+        "above": recipe.above,
         "predictor": f"{predictor}.",
         "preparation": store.preparation.as_json(),
         "card": asdict(card),

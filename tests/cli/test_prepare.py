@@ -24,6 +24,15 @@ def test_a_publishers_folder_becomes_a_store(run, root, tmp_path):
     assert (store.preparation.fit, store.preparation.intensity) == ("stretch", "calibrated")
 
 
+def test_whole_slices_in_a_window_of_ones_own(run, root, tmp_path):
+    words = "prepare", "covid_semiseg", root, "-o", tmp_path / "store", "--size", "64"
+    ended = run(*words, "--window=-1000,100", "--crop", "none")
+    assert ended.code == 0, ended.err
+    store = open_store(tmp_path / "store")
+    assert (store.preparation.window_hu, store.preparation.crop) == ((-1000, 100), "none")
+    assert all(info.box == (0, 0, info.height, info.width) for info in store.slices)
+
+
 def test_a_second_run_takes_over_what_is_there(run, root, tmp_path):
     run("prepare", "covid_semiseg", root, "-o", tmp_path / "store")
     ended = run("prepare", "covid_semiseg", root, "-o", tmp_path / "store")
@@ -37,6 +46,9 @@ def test_a_second_run_takes_over_what_is_there(run, root, tmp_path):
         (("covid_semiseg", "{root}/absent"), 2, "nothing at absent"),
         (("covid_semiseg", "{root}/TrainingSet"), 1, "give the folder that holds TrainingSet"),
         (("covid_semiseg", "{root}", "--fit", "crop"), 2, "no fit of that name"),
+        (("covid_semiseg", "{root}", "--crop", "body"), 2, "no crop of that name"),
+        (("covid_semiseg", "{root}", "--window", "lung"), 2, "The window is not two numbers"),
+        (("covid_semiseg", "{root}", "--window", "100,-1000"), 2, "black below white"),
         (("covid_semiseg", "{root}", "--orientation", "sideways"), 2, "no orientation of that name"),
         (("covid_semiseg", "{root}", "--orientation", "transpose"), 2, "knows how its images lie"),
         (("covid_ct_md", "{root}"), 1, "holds no DICOM files"),

@@ -18,6 +18,7 @@ TABLES = {
     "network.": recipe.Network,
     "prior.": recipe.Prior,
     "stage.": recipe.Stage,
+    "stage.labels.": recipe.Labels,
     "stage.training.": recipe.Training,
 }
 

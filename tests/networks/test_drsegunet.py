@@ -4,6 +4,7 @@ import torch
 from groundglass.errors import UsageError
 from groundglass.networks._count import parameters
 from groundglass.networks.drsegunet import DRSegUNet, Residual, Stem, Up
+from groundglass.networks.plain_unet import PlainUNet
 
 WEIGHTS = 5_484_276  # of section 5.3
 
@@ -77,3 +78,32 @@ def test_up_sampling_without_weights_by_hand(upsampling, row):
 def test_another_up_sampling_is_refused():
     with pytest.raises(UsageError, match=r"no up-sampling 'cubic'. Expected one of transposed, nearest, bilinear"):
         DRSegUNet(upsampling="cubic")
+
+
+@pytest.mark.parametrize("kind", [DRSegUNet, PlainUNet])
+def test_checkpointing_changes_neither_answer_nor_gradient_nor_batch_statistics(kind):
+    image = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    told = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        network = kind(widths=(4, 8, 8), checkpointing=checkpointing).train()
+        logits = network(image)
+        logits.square().mean().backward()
+        gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+        told.append({"logits": logits.detach()} | gradients | dict(network.named_buffers()))
+    plain, again = told
+    assert plain.keys() == again.keys()
+    for name, value in plain.items():
+        assert torch.equal(value, again[name]), name
+    assert all(int(value) == 1 for name, value in again.items() if name.endswith("num_batches_tracked"))
+
+
+def test_checkpointing_forgets_what_is_inside_of_the_units():
+    def kept(checkpointing):
+        sizes = []
+        network = DRSegUNet(widths=(4, 8, 8), checkpointing=checkpointing).train()
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            network(torch.rand(2, 1, 32, 32))
+        return sum(sizes)
+
+    assert kept(True) < 0.5 * kept(False)

@@ -62,7 +62,7 @@ def _segment(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
     model: Annotated[
-        str, typer.Option(help="What segments: threshold (classical, needs no training), or a trained checkpoint.")
+        str, typer.Option(help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint.")
     ] = "threshold",
     views: Annotated[int, typer.Option(help="Mirrored views that a trained model averages: 1, 2 or 4.")] = 1,
     series: Annotated[
@@ -127,6 +127,10 @@ def _prepare(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What turns pictures of your own until the front is up, such as transpose."),
     ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="BLACK,WHITE", help="Hounsfield units that become 0 and 1.")
+    ] = "-1350,150",
+    crop: Annotated[str, typer.Option(help="lungs: the box around them; none: whole slices.")] = "lungs",
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare; the store is the same.")] = 1,
     key: Key = None,
     quiet: Quiet = False,
@@ -135,7 +139,7 @@ def _prepare(
     with _ending():
         from groundglass.cli.prepare import Options, prepare
 
-        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers))
+        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop))
 
 
 datasets = typer.Typer(
@@ -403,6 +407,37 @@ def _compare(
         run_compare(predictions[:-1], predictions[-1], output, options)
 
 
+@study.command("reproduce")
+def _reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and runs.")],
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="ROOT", help="The folder of the data, as its publisher packs it."),
+    ] = None,
+    on: Annotated[str, typer.Option(help="The data: covid_semiseg, or phantom, which needs no folder.")] = (
+        "covid_semiseg"
+    ),
+    fast: Annotated[bool, typer.Option("--fast", help="Small pictures, a tenth of the steps, one fold.")] = False,
+    folds: Folds = [],  # noqa: B006
+    recipes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="Of the recipes; recipes/PAPER by default."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """A paper's tables: its recipes, run on what data there are, beside its numbers."""
+    with _ending():
+        if paper != "drsegunet":
+            raise UsageError(f"There is no {paper!r} to reproduce.", expected="drsegunet", remedy="Take that.")
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.reproduce_drsegunet import Options, reproduce
+
+        reproduce(Options(output, recipes or Path("recipes") / paper, on, root, fast, folds, quiet))
+
+
 @study.command("audit")
 def _audit(
     paths: Annotated[
@@ -499,6 +534,41 @@ def _explain_networks(
         from groundglass.cli.explain_networks import explain_networks
 
         explain_networks(names or [], size, batch if measure else None, output, quiet)
+
+
+@explain.command("steps")
+def _explain_steps(
+    scan: Annotated[str, typer.Argument(metavar="SCAN", help="As segment takes it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for pictures and page.")],
+    number: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--slice", min=1, help="From the feet, from 1; by default the one with most ground glass."),
+    ] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="The thesis's steps, with what goes wrong in them.")
+    ] = False,
+    series: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
+    ] = None,
+    window: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
+    ] = None,
+    cropped: Annotated[bool, typer.Option("--cropped", help="The pictures are crops around the lungs.")] = False,
+    orientation: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="What turns pictures until the front is up, such as transpose."),
+    ] = None,
+    key: Key = None,
+    quiet: Quiet = False,
+) -> None:
+    """What the model kmeans does to a slice, step by step: pictures and a page."""
+    with _ending():
+        from groundglass.cli.explain_steps import Options, explain_steps
+
+        options = Options(number, as_published, series, window, cropped, orientation, key, quiet)
+        explain_steps(scan, output, options)
 
 
 @app.command("demo")

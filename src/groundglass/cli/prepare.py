@@ -14,9 +14,10 @@ from groundglass.datasets._preparing import Prepared, prepare_into
 from groundglass.errors import UsageError
 from groundglass.lookup import find_module
 from groundglass.preprocess.orient import check_orientation
-from groundglass.preprocess.preparation import Fit, Preparation
+from groundglass.preprocess.preparation import Crop, Fit, Preparation
 
 FITS: tuple[Fit, ...] = ("letterbox", "stretch")
+CROPS: tuple[Crop, ...] = ("lungs", "none")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Options:
     key: Path | None = None
     quiet: bool = False
     workers: int = 1
+    window: str = "-1350,150"
+    crop: str = "lungs"
 
 
 def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
@@ -44,7 +47,10 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
         raise UsageError("There is no fit of that name.", expected=" or ".join(FITS), remedy="Choose one of these.")
     asked_orientation = None if options.orientation is None else check_orientation(options.orientation)
     reader = find_module("groundglass.datasets", name)
-    preparation = Preparation(size=(options.size, options.size), fit=fit)
+    crop = next((crop for crop in CROPS if crop == options.crop), None)
+    if crop is None:
+        raise UsageError("There is no crop of that name.", expected=" or ".join(CROPS), remedy="Choose one of these.")
+    preparation = Preparation(_window(options.window), crop, size=(options.size, options.size), fit=fit)
     with Phases(options.quiet) as phases:
         key, key_notices = load_key(options.key)
         phases.begin("listing")
@@ -64,6 +70,16 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
         for notice in {notice.text: notice for notice in (*key_notices, *made.notices)}.values():
             phases.tell(f"note: {notice.text}")
     sys.stdout.write(_summary(made, store))
+
+
+def _window(text: str) -> tuple[float, float]:
+    try:
+        black, white = (float(value) for value in text.split(","))
+    except ValueError:
+        raise UsageError(
+            "The window is not two numbers.", expected="BLACK,WHITE", remedy="For instance: --window=-1000,100"
+        ) from None
+    return black, white
 
 
 def _summary(made: Prepared, store: Path) -> str:

@@ -18,8 +18,8 @@ from groundglass.cli.phases import Phases
 from groundglass.errors import GroundglassError, UsageError
 from groundglass.evaluation.burden import Burden, measure
 from groundglass.evaluation.overlap import dice
+from groundglass.inference import kmeans, threshold
 from groundglass.inference.segmentation import Segmentation
-from groundglass.inference.threshold import CARD, segment_by_threshold
 from groundglass.io import OutputFolder, read, write_label_names, write_labels
 from groundglass.io.writing import (
     LABEL_NAMES_FILE,
@@ -38,6 +38,11 @@ from groundglass.scan import GreyImage, Notice, Scan
 
 Segmenter = Callable[[Scan, Phases], Segmentation]
 FILES_SHOWN: Final = 5
+# What needs no training, by name.
+CLASSICAL: Final[Mapping[str, Callable[..., Segmentation]]] = {
+    threshold.CARD.name: threshold.segment_by_threshold,
+    kmeans.CARD.name: kmeans.segment_by_kmeans,
+}
 VIEWS: Final = (1, 2, 4)
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
 
@@ -46,7 +51,7 @@ LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nr
 class Options:
     """What ``segment`` was called with, but the scans and the folder."""
 
-    model: str = CARD.name
+    model: str = threshold.CARD.name
     series: str | None = None
     label_format: str | None = None
     window: str | None = None
@@ -84,7 +89,7 @@ def segment_all(scans: Sequence[str], output: Path, options: Options) -> None:
         GroundglassError: the options cannot be right, or the only scan failed.
         SystemExit: some of several scans failed; each has been told of.
     """
-    window = _check(scans, options)
+    window = check_options(scans, options)
     segmenter = _segmenter(options)
     if len(scans) == 1:
         _tell(segment_one(scans[0], output, options, window, segmenter=segmenter))
@@ -139,7 +144,7 @@ def segment_one(
             raise UsageError(
                 f"The scan was given twice ({case}).", expected="each scan once", remedy="Leave one of them out."
             )
-        scan = _in_hounsfield(_oriented(found, options), window)
+        scan = in_hounsfield(turned(found, options), window)
         folder = output / case if own_folder else output
         with OutputFolder(folder) as results:
             segmentation = segmenter(scan, phases)
@@ -170,7 +175,12 @@ def segment_one(
         return Result(case, folder, segmentation, burden)
 
 
-def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None:
+def check_options(scans: Sequence[str], options: Options) -> tuple[float, float] | None:
+    """The window that the options state.
+
+    Raises:
+        UsageError: they cannot be right.
+    """
     if options.views not in VIEWS:
         raise UsageError(f"{options.views} views.", expected=f"one of {VIEWS}", remedy="Choose one of these.")
     if options.label_format is not None and options.label_format not in LABEL_FORMATS:
@@ -204,17 +214,18 @@ def _check(scans: Sequence[str], options: Options) -> tuple[float, float] | None
 
 def _segmenter(options: Options) -> Segmenter:
     """What segments: the classical model, or the one in a checkpoint."""
-    if options.model == CARD.name:
+    if options.model in CLASSICAL:
         if options.probabilities:
             raise UsageError(
-                f"The model {CARD.name} has no probabilities.", expected="a trained model", remedy="Give --model."
+                f"The model {options.model} has no probabilities.", expected="a trained model", remedy="Give --model."
             )
-        return lambda scan, phases: segment_by_threshold(scan, phases.begin, cropped=options.cropped)
+        classical = CLASSICAL[options.model]
+        return lambda scan, phases: classical(scan, phases.begin, cropped=options.cropped)
     path = Path(options.model)
     if not path.is_file():
         raise UsageError(
             "There is no model of that name, and no such file.",
-            expected=f"{CARD.name}, or a checkpoint that groundglass train wrote",
+            expected=f"{', '.join(CLASSICAL)}, or a checkpoint that groundglass train wrote",
             remedy="Check the name, or the path.",
         )
     from groundglass.cli.tuning import tune_for_torch
@@ -239,7 +250,7 @@ def _is_name(name: str) -> bool:
     return 0 < len(name) <= 64 and not name.startswith(".") and all(c.isalnum() or c in " .-_" for c in name)
 
 
-def _oriented(found: Scan | GreyImage, options: Options) -> Scan | GreyImage:
+def turned(found: Scan | GreyImage, options: Options) -> Scan | GreyImage:
     """Pictures turned as the user says; what is said of pictures must not be said of scans."""
     if isinstance(found, GreyImage):
         return found if options.orientation is None else oriented(found, check_orientation(options.orientation))
@@ -252,7 +263,8 @@ def _oriented(found: Scan | GreyImage, options: Options) -> Scan | GreyImage:
     return found
 
 
-def _in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) -> Scan:
+def in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) -> Scan:
+    """The scan, or what pictures are in HU by the window that is stated or estimated."""
     if isinstance(found, Scan):
         return found
     if window is None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from groundglass.errors import LabelError
 from groundglass.inference.postprocess import complete
 from groundglass.inference.segmentation import ModelCard, Segmentation
-from groundglass.labels import CODE_OF_TISSUE, Region, Tissue
+from groundglass.labels import CODE_OF_TISSUE, UNKNOWN, Region, Tissue
 from groundglass.losses.groups import regions_of
 from groundglass.methods._method import Method
 from groundglass.preprocess.lung import LungField, lung_field
@@ -34,11 +34,13 @@ class Model:
         method: in eval mode.
         preparation: of the slices that it was trained on.
         card: what a reader of the result has to know.
+        above: a pixel whose largest probability is not above it has no label; 0: the most probable group.
     """
 
     method: Method
     preparation: Preparation
     card: ModelCard
+    above: float = 0.0
 
 
 def segment_by_model(
@@ -77,7 +79,7 @@ def segment_by_model(
     for numbers, predicted in _predict(scan, frames, model, views):
         for z, probability in zip(numbers, predicted, strict=True):
             whole = restore(probability, frames[z])
-            lesions[z] = _codes(whole, model.method.outputs)
+            lesions[z] = _codes(whole, model.method.outputs, model.above)
             for region, channels in asked.items():
                 levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
         done += len(numbers)
@@ -147,8 +149,26 @@ def _fast_bf16(device: torch.device) -> bool:
     return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int]) -> NDArray[np.uint8]:
-    """The most probable group of each pixel as a code; groups that are no single lesion tissue become 0."""
-    code_of_channel = np.array([CODE_OF_TISSUE[Tissue(group)] if group in (4, 8) else 0 for group in outputs], np.uint8)
-    codes: NDArray[np.uint8] = code_of_channel[probabilities.argmax(axis=0)]
-    return codes
+def decide(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float = 0.0) -> NDArray[np.uint8]:
+    """The most probable group of each pixel, as label sets; unknown where its probability is not above a limit.
+
+    With the limit 0.5 that is DRSegUNet's section 4.5: at most one group's probability is above a half.
+
+    Args:
+        probabilities: (K, H, W).
+        outputs: the tissue group of each of K channels.
+        above: the limit.
+
+    Returns:
+        (H, W), uint8.
+    """
+    sets: NDArray[np.uint8] = np.asarray(outputs, np.uint8)[probabilities.argmax(axis=0)]
+    return np.where(probabilities.max(axis=0) > above, sets, np.uint8(UNKNOWN))
+
+
+def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:
+    """What is decided, as codes; groups that are no single lesion tissue, and what has no label, become 0."""
+    code_of_set = np.zeros(16, np.uint8)
+    for tissue in (Tissue.GROUND_GLASS, Tissue.CONSOLIDATION):
+        code_of_set[int(tissue)] = CODE_OF_TISSUE[tissue]
+    return code_of_set[decide(probabilities, outputs, above)]

@@ -44,6 +44,8 @@ class Config:
 class Supervised(Method):
     """A network that learns from the labelled slices only."""
 
+    takes_unlabelled = False
+
     def __init__(self, network: nn.Module, outputs: Sequence[int], config: Config | None = None) -> None:
         """Make the method.
 

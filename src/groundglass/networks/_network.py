@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import log2
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ class Network(nn.Module, ABC):
         stride: height and width of an image have to be multiples of it.
         in_channels: of the image, 1 for a slice of CT.
         classes: number of output channels, K.
+        standard: mean and deviation that its pictures have before they are standardised; None: they stay in [0, 1].
+        frozen: its parts that do not learn.
         heads: names of the last layers, those that other answers than it was trained for have to do without.
     """
 
@@ -29,6 +32,8 @@ class Network(nn.Module, ABC):
     stride: int
     in_channels: int
     classes: int
+    standard: tuple[float, float] | None = None
+    frozen: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
@@ -38,8 +43,32 @@ class Network(nn.Module, ABC):
         """Logits by name, for networks that answer in several places; the others answer under ``logits``."""
         return {"logits": self(image)}
 
+    def freeze(self, parts: Sequence[str]) -> None:
+        """Let parts stay as they are, batch statistics too.
+
+        Raises:
+            UsageError: there is no part of that name.
+        """
+        for part in parts:
+            try:
+                self.get_submodule(part).requires_grad_(False)
+            except AttributeError:
+                raise UsageError(
+                    f"{type(self).__name__} has no part {part!r} that could be frozen.",
+                    expected=f"one of {', '.join(name for name, _ in self.named_children())}, or a part of these",
+                    remedy="Correct its name.",
+                ) from None
+        self.frozen = tuple(parts)
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module's; what is frozen gathers no statistics."""
+        super().train(mode)
+        for part in self.frozen:
+            self.get_submodule(part).eval()
+        return self
+
     def check(self, image: Tensor) -> Tensor:
-        """Return the image if its size divides by the stride.
+        """Return the image, standardised, if its size divides by the stride.
 
         Raises:
             UsageError: it does not, or has another number of channels; the message says what would do.
@@ -59,4 +88,7 @@ class Network(nn.Module, ABC):
                 expected=f"multiples of {self.stride}",
                 remedy=f"Pad it to {wanted}.",
             )
-        return image
+        if self.standard is None:
+            return image
+        mean, deviation = self.standard
+        return (image - mean) / deviation

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from groundglass.errors import UsageError
+from groundglass.networks._again import again, at_once
 from groundglass.networks._network import Network
 
 UPSAMPLING: Final = ("transposed", "nearest", "bilinear")
@@ -108,6 +109,7 @@ class DRSegUNet(Network):
         classes: int = 4,
         widths: Sequence[int] = (16, 32, 64, 128, 256),
         upsampling: str = "transposed",
+        checkpointing: bool = False,
     ) -> None:
         """Make the network.
 
@@ -117,6 +119,7 @@ class DRSegUNet(Network):
             widths: feature channels of the stem and of each encoder; a decoder has those of the encoder of
                 its number from below: 256, 128, 64, 32.
             upsampling: ``transposed``, ``nearest`` or ``bilinear``.
+            checkpointing: each unit is computed again for its gradient (``networks._again``): more time, less memory.
 
         Raises:
             UsageError: another way of up-sampling.
@@ -128,7 +131,7 @@ class DRSegUNet(Network):
                 expected=f"one of {', '.join(UPSAMPLING)}",
                 remedy="Take 'transposed', the thesis's choice.",
             )
-        self.in_channels, self.classes = in_channels, classes
+        self.in_channels, self.classes, self.checkpointing = in_channels, classes, checkpointing
         self.stride = 2 ** (len(widths) - 1)
         self.stem = Stem(in_channels, widths[0])
         self.down = nn.ModuleList(Residual(a, b, stride=2) for a, b in pairwise(widths))
@@ -142,13 +145,14 @@ class DRSegUNet(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W), by the thesis of mean 0 and deviation 1."""
-        x = self.stem(self.check(image))
+        run = again if self.checkpointing else at_once
+        x = run(self.stem, self.check(image))
         beside = []
         for down in self.down:
             beside.append(x)
-            x = down(x)
-        x = self.bridge(x)
+            x = run(down, x)
+        x = run(self.bridge, x)
         for up in self.up:
-            x = up(x, beside.pop())
+            x = run(up, x, beside.pop())
         logits: Tensor = self.head(x)
         return logits

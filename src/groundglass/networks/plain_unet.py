@@ -20,6 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from groundglass.networks._again import again, at_once
 from groundglass.networks._network import Network
 
 
@@ -38,16 +39,23 @@ class PlainUNet(Network):
 
     paper = "Ronneberger, Fischer and Brox, U-Net, MICCAI 2015; as counted by Balantrapu (DRSegUNet), 2021"
 
-    def __init__(self, in_channels: int = 1, classes: int = 4, widths: Sequence[int] = (16, 32, 64, 128, 256)) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 4,
+        widths: Sequence[int] = (16, 32, 64, 128, 256),
+        checkpointing: bool = False,
+    ) -> None:
         """Make the network.
 
         Args:
             in_channels: of the image.
             classes: output channels.
             widths: feature channels at each size, from the image's own to the smallest.
+            checkpointing: each pair of convolutions is computed again for its gradient (``networks._again``).
         """
         super().__init__()
-        self.in_channels, self.classes = in_channels, classes
+        self.in_channels, self.classes, self.checkpointing = in_channels, classes, checkpointing
         self.stride = 2 ** (len(widths) - 1)
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(double_conv(a, b) for a, b in [(in_channels, widths[0]), *pairs])
@@ -63,12 +71,13 @@ class PlainUNet(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
-        x = self.down[0](self.check(image))
+        run = again if self.checkpointing else at_once
+        x = run(self.down[0], self.check(image))
         beside = []
         for down in self.down[1:]:
             beside.append(x)
-            x = down(self.pool(x))
+            x = run(down, self.pool(x))
         for raise_, up in zip(self.raise_, self.up, strict=True):
-            x = up(torch.cat([beside.pop(), raise_(x)], dim=1))
+            x = run(up, torch.cat([beside.pop(), raise_(x)], dim=1))
         logits: Tensor = self.head(x)
         return logits

@@ -1,0 +1,111 @@
+"""Levels of a network that learns from its own labels: what each came to, and which counts.
+
+RUN/levels.csv                   a row a level
+RUN/stage-2/consistency.json     of a level that is judged, so that a resumed run need not measure it again
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.evaluation.consistency import Consistency, consistency, is_kept
+from groundglass.inference.predict import decide
+from groundglass.io.atomic import write_file
+from groundglass.labels import Region
+from groundglass.methods._method import Method
+from groundglass.pseudo_labels import PseudoLabels, predicted
+from groundglass.store import Store
+
+LEVELS_FILE: Final = "levels.csv"
+CONSISTENCY_FILE: Final = "consistency.json"
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a round of labels came to.
+
+    Attributes:
+        stage: number of the stage, from 1.
+        round: of its rounds, from 1.
+        slices: that have labels which the run made.
+        told: its agreement and confidence; None where it is not judged.
+        kept: whether it counts.
+        dice: of each region on held-out slices whose labels somebody made (``present``).
+    """
+
+    stage: int
+    round: int
+    slices: int
+    told: Consistency | None
+    kept: bool
+    dice: Mapping[Region, float]
+
+    @classmethod
+    def after(
+        cls,
+        passed: Sequence[Level],
+        stage: int,
+        turn: int,
+        slices: int,
+        told: Consistency | None,
+        dice: Mapping[Region, float],
+    ) -> Self:
+        """The level that follows others: judged against the last judged one that counts."""
+        before = [level.told for level in passed if level.kept and level.told is not None]
+        kept = told is None or is_kept(told, before[-1] if before else None)
+        return cls(stage, turn, slices, told, kept, dice)
+
+
+def measure(store: Store, method: Method, labels: PseudoLabels, folder: Path, above: float) -> Consistency:
+    """Agreement and confidence of a level on the slices that it was given labels of; once measured, read.
+
+    Args:
+        store: of the slices.
+        method: the level, in eval mode.
+        labels: that it was trained on.
+        folder: of its stage.
+        above: a pixel whose largest probability is not above it says nothing.
+    """
+    file = folder / CONSISTENCY_FILE
+    if file.exists():
+        try:
+            return Consistency(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            pass  # measured again
+    found = consistency(_answers(store, method, labels, above))
+    write_file(file, (json.dumps(asdict(found)) + "\n").encode())
+    return found
+
+
+def _answers(
+    store: Store, method: Method, labels: PseudoLabels, above: float
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]]:
+    for number, probability in predicted(store, method, sorted(labels.files)):
+        yield labels.read(number), decide(probability, method.outputs, above), probability.max(axis=0)
+
+
+def write_levels(path: Path, levels: Sequence[Level]) -> None:
+    """A row a level: its numbers, and Dice of each region on held-out slices, empty where it has none.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["stage", "round", "slices", "agreement", "confidence", "kept", *(f"dice_{region.key}" for region in Region)]
+    )
+    for level in levels:
+        told = ("", "") if level.told is None else (f"{level.told.agreement:.6f}", f"{level.told.confidence:.6f}")
+        dice = [f"{level.dice[region]:.6f}" if region in level.dice else "" for region in Region]
+        writer.writerow([level.stage, level.round, level.slices, *told, int(level.kept), *dice])
+    write_file(path, stream.getvalue().encode())
