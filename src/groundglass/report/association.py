@@ -115,7 +115,7 @@ def _scatter(content: Content, place: int) -> Scatter:
     x, y = covariate.values[known], np.asarray(content.burden)[known]
     across, up = plots.ticks(float(x.min()), float(x.max())), plots.ticks(min(0.0, float(y.min())), float(y.max()))
     interval = f"{words.number(one.low, 2)} to {words.number(one.high, 2)}"
-    step = f" (0 and 1: {one.step})" if one.step else ""
+    step = f" (1 more: {one.step})" if one.step else ""
     return Scatter(
         title=f"{covariate.name}{step}",
         points=tuple(plots.places(x, y, across, up)),
