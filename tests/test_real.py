@@ -120,6 +120,6 @@ def test_clusters_find_haze_in_the_infected_patient_alone_and_as_published_the_a
         millilitres[name] = volume(burden, Region.GROUND_GLASS)
         steps = published_steps(part.hu[7])
         assert steps.lung[0, 0]  # the corner of the slice
-        assert steps.lung.sum() > 2 * (result.codes[7] > 0).sum()
+        assert steps.lung.sum() > 1.5 * (result.codes[7] > 0).sum()  # and much beside the lungs
     assert millilitres["P002"] > 20
     assert millilitres["normal002"] < 2

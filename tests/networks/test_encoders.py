@@ -144,7 +144,8 @@ def test_in_eval_mode_a_slice_alone_gets_the_answer_it_gets_in_a_batch(encoder):
         together, again, alone = encoder(two), encoder(two), encoder(two[1:])
     assert all(torch.equal(a, b) for a, b in zip(together, again, strict=True))
     for feature, expected in zip(alone, together, strict=True):
-        torch.testing.assert_close(feature, expected[1:], rtol=1e-4, atol=1e-5)
+        near = 1e-4 * float(expected.abs().max())  # a batch of one is summed in another order
+        torch.testing.assert_close(feature, expected[1:], rtol=1e-4, atol=near)
 
 
 def test_bfloat16_and_channels_last_train_and_answer_much_the_same(encoder):
