@@ -76,14 +76,19 @@ def measure(store: Store, method: Method, labels: PseudoLabels, folder: Path, ab
         above: a pixel whose largest probability is not above it says nothing.
     """
     file = folder / CONSISTENCY_FILE
-    if file.exists():
-        try:
-            return Consistency(**json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            pass  # measured again
-    found = consistency(_answers(store, method, labels, above))
-    write_file(file, (json.dumps(asdict(found)) + "\n").encode())
+    found = _measured(file)
+    if found is None:
+        found = consistency(_answers(store, method, labels, above))
+        write_file(file, (json.dumps(asdict(found)) + "\n").encode())
     return found
+
+
+def _measured(file: Path) -> Consistency | None:
+    """What an earlier run measured; None where there is nothing that can be read."""
+    try:
+        return Consistency(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _answers(

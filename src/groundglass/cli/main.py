@@ -30,6 +30,19 @@ app = typer.Typer(
 )
 
 
+Series = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time
+    typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
+]
+Window = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
+]
+Cropped = Annotated[bool, typer.Option("--cropped", help="The pictures are crops around the lungs.")]
+Orientation = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="NAME", help="What turns pictures until the front is up, such as transpose."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Key = Annotated[
     Optional[Path],  # noqa: UP045
@@ -65,23 +78,14 @@ def _segment(
         str, typer.Option(help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint.")
     ] = "threshold",
     views: Annotated[int, typer.Option(help="Mirrored views that a trained model averages: 1, 2 or 4.")] = 1,
-    series: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this at run time
-        typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
-    ] = None,
+    series: Series = None,
     label_format: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--format", help="Of the label map: nifti, nrrd or png. By default nifti; png for pictures."),
     ] = None,
-    window: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
-    ] = None,
-    cropped: Annotated[bool, typer.Option("--cropped", help="The pictures are crops around the lungs.")] = False,
-    orientation: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="What turns pictures until the front is up, such as transpose."),
-    ] = None,
+    window: Window = None,
+    cropped: Cropped = False,
+    orientation: Orientation = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probabilities of a trained model too.")
     ] = False,
@@ -547,19 +551,10 @@ def _explain_steps(
     as_published: Annotated[
         bool, typer.Option("--as-published", help="The thesis's steps, with what goes wrong in them.")
     ] = False,
-    series: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="N|UID", help="Which DICOM series, where there are several."),
-    ] = None,
-    window: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="BLACK,WHITE", help="Hounsfield units of black and white, for 8-bit pictures."),
-    ] = None,
-    cropped: Annotated[bool, typer.Option("--cropped", help="The pictures are crops around the lungs.")] = False,
-    orientation: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="What turns pictures until the front is up, such as transpose."),
-    ] = None,
+    series: Series = None,
+    window: Window = None,
+    cropped: Cropped = False,
+    orientation: Orientation = None,
     key: Key = None,
     quiet: Quiet = False,
 ) -> None:

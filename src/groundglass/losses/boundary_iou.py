@@ -21,10 +21,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 
-from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN, Region
-from groundglass.losses.groups import answers
-from groundglass.losses.region_dice import sum_of
+from groundglass.losses.region_dice import region_probability
 
 WIDTH: Final = 31
 WEIGHT: Final = 5.0
@@ -47,14 +45,8 @@ def boundary_iou(
     Raises:
         UsageError: a channel lies partly in the region, so that these channels cannot answer.
     """
-    if not answers(outputs, region):
-        raise UsageError(
-            f"The outputs {tuple(outputs)} do not tell {region.title.lower()} from the rest.",
-            expected="groups of tissues that lie within the region or outside it",
-            remedy="Name another region, or train with labels that hold it alone.",
-        )
     held = int(region.value)
-    p = sum_of(logits.float().softmax(dim=1), [channel for channel, group in enumerate(outputs) if group & held])
+    p = region_probability(logits, outputs, region)
     t = ((label_set & (UNKNOWN & ~held)) == 0).float()
     weight = boundary_weight(t) * ((t == 1) | ((label_set & held) == 0))
     both = (weight * p * t).sum(dim=(1, 2))

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from groundglass.errors import UsageError
 from groundglass.labels import Region
-from groundglass.losses.groups import answers
-from groundglass.losses.region_dice import sum_of
+from groundglass.losses.region_dice import region_probability
 
 
 def total_variation(logits: Tensor, outputs: Sequence[int], region: Region = Region.INFECTION) -> Tensor:
@@ -40,12 +38,5 @@ def total_variation(logits: Tensor, outputs: Sequence[int], region: Region = Reg
     Raises:
         UsageError: a channel lies partly in the region, so that these channels cannot answer.
     """
-    if not answers(outputs, region):
-        raise UsageError(
-            f"The outputs {tuple(outputs)} do not tell {region.title.lower()} from the rest.",
-            expected="groups of tissues that lie within the region or outside it",
-            remedy="Name another region, or train with labels that hold it alone.",
-        )
-    members = [channel for channel, group in enumerate(outputs) if group & int(region.value)]
-    p = sum_of(logits.float().softmax(dim=1), members)
+    p = region_probability(logits, outputs, region)
     return (p.diff(dim=1).abs().sum() + p.diff(dim=2).abs().sum()) / p.numel()

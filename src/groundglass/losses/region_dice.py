@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
+from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN, Region
 from groundglass.losses.groups import answers
 
@@ -39,15 +40,35 @@ def region_dice(
         inside = (label_set & (UNKNOWN & ~held)) == 0
         if answers(outputs, region) and inside.any():
             known = inside | ((label_set & held) == 0)
-            members = [channel for channel, group in enumerate(outputs) if group & held]
-            p = sum_of(probability, members) * known
+            p = sum_of(probability, outputs, region) * known
             losses[region] = 1 - 2 * (p * inside).sum() / (p.sum() + inside.sum())
     return losses
 
 
-def sum_of(probability: Tensor, members: Sequence[int]) -> Tensor:
-    """The probability (B, H, W) of some channels of (B, K, H, W) together."""
-    total = probability[:, members[0]]
-    for channel in members[1:]:
+def region_probability(logits: Tensor, outputs: Sequence[int], region: Region) -> Tensor:
+    """The probability (B, H, W) of a region, float32: the sum over its tissues.
+
+    Args:
+        logits: (B, K, H, W), of any precision.
+        outputs: the tissue group of each channel.
+        region: what is asked for.
+
+    Raises:
+        UsageError: a channel lies partly in the region, so that these channels cannot answer.
+    """
+    if not answers(outputs, region):
+        raise UsageError(
+            f"The outputs {tuple(outputs)} do not tell {region.title.lower()} from the rest.",
+            expected="groups of tissues that lie within the region or outside it",
+            remedy="Name another region, or train with labels that hold it alone.",
+        )
+    return sum_of(logits.float().softmax(dim=1), outputs, region)
+
+
+def sum_of(probability: Tensor, outputs: Sequence[int], region: Region) -> Tensor:
+    """The probability (B, H, W) of a region, from that of each channel (B, K, H, W)."""
+    first, *others = (channel for channel, group in enumerate(outputs) if group & int(region.value))
+    total = probability[:, first]
+    for channel in others:
         total = total + probability[:, channel]
     return total

@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.losses.groups import check_outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +64,29 @@ class Method(nn.Module, ABC):
     def after_step(self) -> None:
         """Called after every completed step, for instance to move a teacher."""
         return
+
+
+class OfNetwork(Method):
+    """A method whose one network is trained and predicts, by the softmax of its logits."""
+
+    def __init__(self, network: nn.Module, outputs: Sequence[int]) -> None:
+        """Make the method.
+
+        Args:
+            network: image (B, 1, H, W) to logits (B, K, H, W).
+            outputs: the tissue group of each of K channels (``groundglass.losses.groups``).
+        """
+        super().__init__()
+        self.network = network
+        self.outputs = check_outputs(outputs)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The network."""
+        return self.network
+
+    def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Probabilities (B, K, H, W), float32."""
+        del prior
+        probability: Tensor = self.network(image).float().softmax(dim=1)
+        return probability

@@ -40,8 +40,7 @@ def beside(image: Tensor, infection: Tensor | None, channels: int) -> Tensor:
 
 def two_channels(probability: Tensor, outputs: tuple[int, ...]) -> Tensor:
     """A prior (B, 2, H, W), not lesion and infection, of a method's probabilities (B, K, H, W)."""
-    held = int(Region.INFECTION.value)
-    infection = sum_of(probability, [channel for channel, group in enumerate(outputs) if group & held])
+    infection = sum_of(probability, outputs, Region.INFECTION)
     return torch.stack([1 - infection, infection], dim=1)
 
 

@@ -24,16 +24,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.errors import UsageError
 from groundglass.labels import NOT_LESION, UNKNOWN, Region
 from groundglass.losses.boundary_iou import boundary_iou
 from groundglass.losses.edge import edge_loss
-from groundglass.losses.groups import answers, check_outputs
+from groundglass.losses.groups import answers
 from groundglass.losses.label_set import cross_entropy
-from groundglass.methods._method import Method, Update
+from groundglass.methods._method import OfNetwork, Update
 from groundglass.networks._network import Network
 
 EDGE = "edge"  # what networks call their answer for edges
@@ -67,8 +67,10 @@ class Config:
             )
 
 
-class InfNet(Method):
-    """A network that tells infection from the rest, taught at every depth and by its edge."""
+class InfNet(OfNetwork):
+    """A network that tells infection from the rest, taught at every depth and by its edge; S_3 predicts."""
+
+    network: Network
 
     def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:
         """Make the method.
@@ -78,9 +80,7 @@ class InfNet(Method):
             outputs: not lesion and infection.
             config: settings.
         """
-        super().__init__()
-        self.network = network
-        self.outputs = check_outputs(outputs)
+        super().__init__(network, outputs)
         self.config = config or Config()
 
     @classmethod
@@ -117,17 +117,6 @@ class InfNet(Method):
                     cross_entropy(logits, label_set, self.outputs)
                 )  # eq. 4
         return losses
-
-    @property
-    def predictor(self) -> nn.Module:
-        """The network."""
-        return self.network
-
-    def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
-        """Probabilities (B, 2, H, W) of S_3, float32."""
-        del prior
-        probability: Tensor = self.network(image).float().softmax(dim=1)
-        return probability
 
 
 def rescaled(batch: Labelled, scale: float, stride: int) -> Labelled:

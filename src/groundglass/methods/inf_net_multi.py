@@ -22,13 +22,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.errors import UsageError
 from groundglass.losses.focal import binary_cross_entropy, focal_loss
-from groundglass.losses.groups import check_outputs
-from groundglass.methods._method import Method, Update
+from groundglass.methods._method import OfNetwork, Update
 from groundglass.methods._prior import beside
 from groundglass.networks._network import Network
 
@@ -46,10 +45,11 @@ class Config:
     alpha: float = 1.0
 
 
-class InfNetMulti(Method):
+class InfNetMulti(OfNetwork):
     """Tells the tissues of a lesion apart, given the picture and a map of the lesion."""
 
     takes_prior: ClassVar[bool] = True
+    network: Network
 
     def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:
         """Make the method.
@@ -59,9 +59,7 @@ class InfNetMulti(Method):
             outputs: the tissue group of each of K channels (``groundglass.losses.groups``).
             config: settings.
         """
-        super().__init__()
-        self.network = network
-        self.outputs = check_outputs(outputs)
+        super().__init__(network, outputs)
         self.config = config or Config()
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
@@ -74,11 +72,6 @@ class InfNetMulti(Method):
             focal = focal_loss(logits, labelled.label_set, self.outputs, self.config.focal, self.config.alpha)
             losses = {"focal": focal}
         yield Update("network", losses)
-
-    @property
-    def predictor(self) -> nn.Module:
-        """The network."""
-        return self.network
 
     def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
         """Probabilities (B, K, H, W), float32.

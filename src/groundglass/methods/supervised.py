@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.connectivity import total_variation
-from groundglass.losses.groups import check_outputs
 from groundglass.losses.supervised import label_set_losses
-from groundglass.methods._method import Method, Update
+from groundglass.methods._method import OfNetwork, Update
 from groundglass.networks._network import Network
 
 
@@ -41,7 +40,7 @@ class Config:
     total_variation: float = 0.0
 
 
-class Supervised(Method):
+class Supervised(OfNetwork):
     """A network that learns from the labelled slices only."""
 
     takes_unlabelled = False
@@ -54,9 +53,7 @@ class Supervised(Method):
             outputs: the tissue group of each of K channels (``groundglass.losses.groups``).
             config: settings.
         """
-        super().__init__()
-        self.network = network
-        self.outputs = check_outputs(outputs)
+        super().__init__(network, outputs)
         self.config = config or Config()
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
@@ -77,14 +74,3 @@ class Supervised(Method):
         if config.total_variation:
             losses["total_variation"] = config.total_variation * total_variation(logits, self.outputs)
         return losses
-
-    @property
-    def predictor(self) -> nn.Module:
-        """The network."""
-        return self.network
-
-    def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
-        """Probabilities (B, K, H, W), float32."""
-        del prior
-        probability: Tensor = self.network(image).float().softmax(dim=1)
-        return probability
