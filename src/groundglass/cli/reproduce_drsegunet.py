@@ -31,6 +31,7 @@ from groundglass.datasets._phantoms import draw
 from groundglass.datasets._preparing import prepare_into
 from groundglass.engine.log import LOG_FILE, read_log
 from groundglass.errors import ReadError, UsageError
+from groundglass.evaluation.inflation import BACKGROUND, Scored, means_of
 from groundglass.evaluation.overlap import Counts, count
 from groundglass.inference.predict import decide
 from groundglass.io.atomic import make_folder, write_file
@@ -41,7 +42,7 @@ from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
 from groundglass.pseudo_labels import predicted
 from groundglass.recipe import Recipe, load
-from groundglass.report.reproduction import BINS, Run, Scored, histogram, losses, tables
+from groundglass.report.reproduction import BINS, Run, histogram, losses, tables
 from groundglass.store import Store, open_store
 
 SETS: Final = ("covid_semiseg", "phantom")
@@ -53,10 +54,9 @@ PATIENTS: Final = 12  # phantoms
 SCORES_FILE: Final = "scores.csv"
 HISTOGRAM_FILE: Final = "histogram.json"
 FIGURES_OF: Final = "table14"  # the final model
-BACKGROUND: Final = "background"  # and lung: what the labels do not part
 # What is scored, by name: in the thesis background and lung are classes beside the lesions.
 CLASSES: Final[dict[str, Region | Tissue]] = {
-    BACKGROUND: NOT_LESION,
+    BACKGROUND: NOT_LESION,  # and lung: what the labels do not part
     **{region.key: region for region in (Region.GROUND_GLASS, Region.CONSOLIDATION, Region.INFECTION)},
 }
 
@@ -102,13 +102,16 @@ def reproduce(options: Options) -> None:
             remedy="Go to its folder, or say where they are with --recipes.",
         )
     store = _store(options)
-    made = []
+    made: list[Run] = []
+    scored: dict[str, list[Scored]] = {name: [] for name in recipes}
     for name, recipe in recipes.items():
         for fold in folds:
-            made.append(_run(name, _fitted(recipe, fold, options.fast), store, fold, options))
-            sys.stderr.write(f"{name}, fold {fold}: {made[-1].minutes:.1f} min\n")
+            run, rows = _run(name, _fitted(recipe, fold, options.fast), store, fold, options)
+            made.append(run)
+            scored[name] += rows
+            sys.stderr.write(f"{name}, fold {fold}: {run.minutes:.1f} min\n")
     heading = _heading(store, folds, options)
-    text = tables(made, heading)
+    text = tables(made, {name: means_of(rows) for name, rows in scored.items()}, heading)
     write_file(options.output / "tables.md", text.encode())
     write_file(options.output / "losses.svg", losses(made, heading).encode())
     for after, name in ((False, "probabilities-before.svg"), (True, "probabilities-after.svg")):
@@ -164,7 +167,7 @@ def _fitted(recipe: Recipe, fold: int, fast: bool) -> Recipe:
     return Recipe.parse(table)
 
 
-def _run(name: str, recipe: Recipe, store: Store, fold: int, options: Options) -> Run:
+def _run(name: str, recipe: Recipe, store: Store, fold: int, options: Options) -> tuple[Run, list[Scored]]:
     """Train and score, or read what an earlier call left."""
     folder = options.output / "runs" / f"{name}-fold-{fold}"
     if not (folder / SCORES_FILE).exists():
@@ -221,7 +224,7 @@ def _csv(rows: Sequence[Scored], digest: str, minutes: float) -> str:
     return stream.getvalue()
 
 
-def _read(name: str, fold: int, folder: Path, recipe: Recipe) -> Run:
+def _read(name: str, fold: int, folder: Path, recipe: Recipe) -> tuple[Run, list[Scored]]:
     try:
         lines = list(csv.DictReader((folder / SCORES_FILE).read_text(encoding="utf-8").splitlines()))
         rows = [
@@ -249,13 +252,13 @@ def _read(name: str, fold: int, folder: Path, recipe: Recipe) -> Run:
         )
     logs = [read_log(path / LOG_FILE) for path in sorted(folder.glob("stage-*")) if (path / LOG_FILE).exists()]
     levels = folder / LEVELS_FILE
-    return Run(
+    run = Run(
         recipe=name,
         fold=fold,
         minutes=minutes,
-        scored=tuple(rows),
         losses=tuple(tuple(float(row["cross_entropy"]) for row in log) for log in logs),
         levels=tuple(csv.DictReader(levels.read_text(encoding="utf-8").splitlines())) if levels.exists() else (),
         histogram=tuple(counts),
         above=recipe.above,
     )
+    return run, rows

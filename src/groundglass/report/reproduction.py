@@ -13,11 +13,10 @@ from math import log10
 from typing import Final
 from xml.sax.saxutils import escape
 
-from groundglass.evaluation.overlap import Counts, average
+from groundglass.evaluation.inflation import Means
 from groundglass.report.study import COLOURS, DASHES
 
 BINS: Final = 20
-LESIONS: Final = ("ground_glass", "consolidation")
 # Name of a recipe: table, row, the thesis's F1, Dice and IoU.
 THESIS: Final[Mapping[str, tuple[int, str, str, str, str]]] = {
     "table12_1": (12, "30 epochs, rate 0.01", "0.89", "0.88", "0.87"),
@@ -48,16 +47,6 @@ RIVALS: Final = (
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Pixels of a class in a slice, and whether the slice was held out or trained on."""
-
-    slice: str
-    held_out: bool
-    name: str
-    counts: Counts
-
-
-@dataclass(frozen=True)
 class Run:
     """A recipe on a fold.
 
@@ -65,7 +54,6 @@ class Run:
         recipe: its name.
         fold: that was held out.
         minutes: of the training.
-        scored: every slice and class.
         losses: cross-entropy of each step, for each stage.
         levels: rows of ``levels.csv``, where the recipe has levels.
         histogram: numbers of probabilities in equal bins from 0 to 1, of held-out slices.
@@ -75,39 +63,17 @@ class Run:
     recipe: str
     fold: int
     minutes: float
-    scored: tuple[Scored, ...]
     losses: tuple[tuple[float, ...], ...]
     levels: tuple[Mapping[str, str], ...]
     histogram: tuple[int, ...]
     above: float
 
 
-def mean_of(runs: Sequence[Run], classes: Sequence[str], metric: str, *, trained_too: bool) -> float | None:
-    """The mean over classes of the mean over slices that have the class (``present``); None where none has any.
-
-    Args:
-        runs: of one recipe.
-        classes: ``background`` among them or not.
-        metric: ``dice`` or ``iou``.
-        trained_too: the training slices count too.
-    """
-    means = []
-    for name in classes:
-        counts = [
-            row.counts for run in runs for row in run.scored if row.name == name and (row.held_out or trained_too)
-        ]
-        value = average(metric, counts, "present")
-        if value is not None:
-            means.append(value)
-    return sum(means) / len(means) if means else None
-
-
-def tables(runs: Sequence[Run], heading: str) -> str:
-    """All tables in Markdown, the substitute data in every heading."""
-    recipes = list(dict.fromkeys(run.recipe for run in runs))
+def tables(runs: Sequence[Run], means: Mapping[str, Means], heading: str) -> str:
+    """All tables in Markdown, the substitute data in every heading; ``means`` are of each recipe, over its folds."""
     lines = []
     for number, title in TITLES.items():
-        chosen = [name for name in recipes if THESIS.get(name, (0,))[0] == number]
+        chosen = [name for name in means if THESIS.get(name, (0,))[0] == number]
         if not chosen:
             continue
         lines += [
@@ -116,11 +82,11 @@ def tables(runs: Sequence[Run], heading: str) -> str:
             "| row | thesis F1 | thesis Dice | thesis IoU | ground glass | infection | + background "
             "| + background, IoU | + background, training slices too | min |",
             "|---|---|---|---|---|---|---|---|---|---|",
-            *(_row(name, [run for run in runs if run.recipe == name]) for name in chosen),
+            *(_row(name, [run for run in runs if run.recipe == name], means[name]) for name in chosen),
             *([f"| {name} | | {dice} | | | | | | | |" for name, dice in RIVALS] if number == 14 else []),
             "",
         ]
-    lines += _honest(runs, recipes, heading) + _levels(runs, heading)
+    lines += _honest(means, heading) + _levels(runs, heading)
     lines += [
         "Thesis: as printed there. The rest was measured: Dice (`present`: the mean over slices that have the class, "
         "then over classes) where the largest probability is above 0.5, at native resolution, of held-out slices "
@@ -130,21 +96,20 @@ def tables(runs: Sequence[Run], heading: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, runs: Sequence[Run]) -> str:
+def _row(name: str, runs: Sequence[Run], means: Means) -> str:
     _, row, *thesis = THESIS[name]
-    classes = ("background", *LESIONS)
-    numbers = [
-        mean_of(runs, ["ground_glass"], "dice", trained_too=False),
-        mean_of(runs, ["infection"], "dice", trained_too=False),
-        mean_of(runs, classes, "dice", trained_too=False),
-        mean_of(runs, classes, "iou", trained_too=False),
-        mean_of(runs, classes, "dice", trained_too=True),
-    ]
+    numbers = (
+        means.ground_glass,
+        means.infection,
+        means.with_background,
+        means.with_background_iou,
+        means.with_background_trained_too,
+    )
     minutes = sum(run.minutes for run in runs) / len(runs)
     return f"| {' | '.join([row, *thesis, *map(_number, numbers), f'{minutes:.1f}'])} |"
 
 
-def _honest(runs: Sequence[Run], recipes: Sequence[str], heading: str) -> list[str]:
+def _honest(means: Mapping[str, Means], heading: str) -> list[str]:
     """Where 0.97 comes from: the same predictions in four ways."""
     lines = [
         f"## The same predictions, counted four ways; {heading}",
@@ -153,14 +118,14 @@ def _honest(runs: Sequence[Run], recipes: Sequence[str], heading: str) -> list[s
         "| + background, training slices too | background alone, held out |",
         "|---|---|---|---|---|---|",
     ]
-    for name in recipes:
-        own = [run for run in runs if run.recipe == name]
-        cells = [
-            mean_of(own, classes, "dice", trained_too=trained)
-            for classes in (LESIONS, ("background", *LESIONS))
-            for trained in (False, True)
-        ]
-        cells.append(mean_of(own, ["background"], "dice", trained_too=False))
+    for name, one in means.items():
+        cells = (
+            one.lesions,
+            one.lesions_trained_too,
+            one.with_background,
+            one.with_background_trained_too,
+            one.background,
+        )
         lines.append(f"| {name} | {' | '.join(map(_number, cells))} |")
     return [*lines, ""]
 
