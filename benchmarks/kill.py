@@ -23,7 +23,7 @@ from groundglass.engine import checkpoint
 from groundglass.engine.fit import STATE_FILE
 from groundglass.engine.log import LOG_FILE, read_log
 from groundglass.io.atomic import PARTIAL
-from groundglass.runs import MODEL_FILE
+from groundglass.models import MODEL_FILE
 
 
 def _start(store: Path, recipe: Path, output: Path) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from groundglass import runs
+from groundglass import handover, runs
 from groundglass.build import load_model, make_network
 from groundglass.engine import checkpoint
 from groundglass.errors import LabelError, ReadError, UsageError
@@ -96,7 +96,7 @@ def test_the_papers_network_hands_on_every_layer_but_the_last_of_each_of_its_fiv
     """Its heads have as many maps for one channel as for two, so that they would fit."""
     pretrained, network = (make_network(Network.model_validate(INF_NET), classes) for classes in (1, 2))
     own = copy.deepcopy(network.state_dict())
-    runs._hand_on(pretrained.state_dict(), (15,), network, (3, 12))
+    handover.hand_on(pretrained.state_dict(), (15,), network, (3, 12))
     heads = {"decoder.head", "edge_head", *(f"reverse.side_{depth}.head" for depth in (3, 4, 5))}
     fresh = {name for name in own if any(name.startswith(f"{head}.") for head in heads)}
     for name, value in network.state_dict().items():

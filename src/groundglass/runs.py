@@ -6,44 +6,38 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from groundglass import __version__, priors, pseudo_labels
+from groundglass import __version__, handover, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
-from groundglass.engine import checkpoint, processes
+from groundglass.engine import processes
 from groundglass.engine.fit import Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool
-from groundglass.errors import LabelError, ReadError, UsageError
+from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
 from groundglass.inference.predict import BATCH, channels_of, predict_batch
-from groundglass.inference.segmentation import ModelCard
 from groundglass.io.atomic import make_folder
-from groundglass.labels import UNKNOWN, Region, inside, outside
+from groundglass.labels import Region, inside, outside
 from groundglass.levels import LEVELS_FILE, Level, measure, write_levels
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
-from groundglass.networks._network import Network
+from groundglass.models import described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
-from groundglass.provenance import Provenance, this_machine
 from groundglass.pseudo_labels import PseudoLabels
 from groundglass.recipe import Recipe, Stage
 from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
-MODEL_FILE: Final = "model.safetensors"
 LABELS_FOLDER: Final = "labels"  # of a stage that makes some
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
-_STARTS: Final = {"__all__": {"start_from"}}
-_PATHS: Final[Any] = {"data": {"store"}, "stage": _STARTS, "prior": {"stage": _STARTS}}  # what no model repeats
 ALONE: Final = processes.Launch()
 # Of a stage's name, steps and folder: what is told of each of its steps while it runs.
 Watch = Callable[[str, int, Path], AbstractContextManager[Callable[[Report], object]]]
@@ -133,7 +127,7 @@ def train(
     if prior is not None:
         method = WithPrior(method, prior.method)
     if launch.rank == 0:
-        _write_model(output, recipe, store, method, dealt, last, launch)
+        write_model(output, recipe, store, method, last, launch, (len(dealt.train), len(dealt.unlabelled)))
     return method.eval(), dealt
 
 
@@ -195,7 +189,7 @@ def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Pri
         return None
     parts = recipe.prior.network, recipe.prior.stage
     alone = recipe.model_copy(update={"network": parts[0], "stage": parts[1], "prior": None})
-    provenance = _provenance(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}", run.launch)
+    provenance = provenance_of(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}", run.launch)
     return priors.make_priors(
         run.store,
         dealt.train,
@@ -246,7 +240,7 @@ def _stages(
                 stage.training,
                 folder,
                 identity=_with_labels(run.identity, stage, made),
-                record=_described(recipe, number, after),
+                record=described(recipe, number, after),
                 fabric=processes.start(run.launch, precision_of(stage.training)),
                 on_step=tell,
             )
@@ -388,137 +382,9 @@ def _method(
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
         network.standard = standard
         if stage.start_from is not None and turn == 1:
-            _load(network, outputs, Path(stage.start_from), preparation)
+            handover.load(network, outputs, Path(stage.start_from), preparation)
         elif before is not None:
-            _continue(before, network, outputs, number)
-            network.standard = _network_of(before).standard
+            handover.go_on(before, network, outputs, number)
+            network.standard = network_of(before).standard
         network.freeze(stage.training.frozen)
         return make_method(stage.method, network, outputs, stage.settings, recipe.seed)  # it may draw weights too
-
-
-def _continue(before: Method, network: Network, outputs: Sequence[int], number: int) -> None:
-    """Give the network of a stage the weights of the stage before.
-
-    Raises:
-        UsageError: the two tell different tissues apart.
-    """
-    try:
-        _hand_on(before.predictor.state_dict(), before.outputs, network, outputs)
-    except (RuntimeError, ValueError):
-        raise UsageError(
-            f"Stage {number + 1} answers otherwise than the one before: its network has other channels.",
-            expected="stages that answer the same, or a first one that tells nothing apart, such as inpainting",
-            remedy="Put them into recipes of their own.",
-        ) from None
-
-
-def _hand_on(weights: Mapping[str, Tensor], told: Sequence[int], network: Network, outputs: Sequence[int]) -> None:
-    """Give a network the weights of one that was trained.
-
-    All of them, but from one that told no tissues apart all but the last layers: there they stay fresh.
-
-    Args:
-        weights: of a network of the same kind.
-        told: its outputs.
-        network: changed in place.
-        outputs: of this one.
-
-    Raises:
-        RuntimeError, ValueError: they do not fit.
-    """
-    own = network.state_dict()
-    fresh: set[str] = set()
-    if tuple(told) == (UNKNOWN,) and tuple(outputs) != (UNKNOWN,):
-        fresh = {name for name in own if name.startswith(tuple(f"{head}." for head in network.heads))}
-        if not fresh:
-            raise ValueError("a network whose last layers are not known")
-    taken = {name: value for name, value in weights.items() if name not in fresh}
-    network.load_state_dict({**taken, **{name: own[name] for name in fresh}})
-
-
-def _load(network: Network, outputs: Sequence[int], path: Path, preparation: Preparation) -> None:
-    """Give a network the weights of a model's checkpoint.
-
-    Raises:
-        ReadError: it is none, of another network or other classes, or made for another preparation.
-    """
-    tensors, record = checkpoint.read(path)
-    try:
-        made_for = Preparation.from_json({**record["preparation"], "intensity": preparation.intensity})
-        prefix = record["predictor"]
-        if made_for == preparation:
-            weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            _hand_on(weights, record["outputs"], network, outputs)
-            network.standard = tuple(record["standard"]) if record.get("standard") else None
-            return
-    except (KeyError, TypeError, ValueError, RuntimeError, UsageError):
-        raise ReadError(
-            f"{path.name}, which a stage starts from, does not fit: it is of another network or other classes.",
-            expected="a model.safetensors of the recipe's network and of labels that tell the same tissues apart",
-            remedy="Choose another, or change the recipe's network.",
-        ) from None
-    raise ReadError(
-        f"{path.name}, which a stage starts from, was made for another preparation.",
-        expected=f"{preparation.as_json()}",
-        remedy="Prepare the data as its were, or train it again on this store.",
-    )
-
-
-def _described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
-    """What `build.rebuilt` makes the method of a stage from."""
-    stage = recipe.stage[number]
-    return {
-        "network": recipe.network.model_dump(),
-        "method": stage.method,
-        "settings": stage.settings,
-        "outputs": list(method.outputs),
-        "standard": list(network.standard) if (network := _network_of(method)).standard else None,
-    }
-
-
-def _network_of(method: Method) -> Network:
-    return next(module for module in method.modules() if isinstance(module, Network))
-
-
-def _provenance(recipe: Recipe, store: Store, model: str, launch: processes.Launch) -> Provenance:
-    return Provenance(
-        version=__version__,
-        command="train",
-        settings={} if launch.count == 1 else {"processes": launch.count},
-        model=model,
-        recipe=recipe.digest,
-        seed=recipe.seed,
-        data={"store": store.content},
-        machine=this_machine(),
-    )
-
-
-def _write_model(
-    output: Path, recipe: Recipe, store: Store, method: Method, dealt: Roles, number: int, launch: processes.Launch
-) -> None:
-    last = recipe.stage[number]
-    labelled, unlabelled = len(dealt.train), len(dealt.unlabelled)
-    learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
-    card = ModelCard(
-        name=f"{last.method}, {recipe.network.name}",
-        summary=f"A network ({recipe.network.name}) trained by {last.method.replace('_', ' ')}.",
-        trained_on=f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels.",
-        lung_from=(
-            "The classical lung field and the lesions that touch it: the training labels do not tell lung from "
-            "background."
-        ),
-    )
-    predictor = next(name for name, module in method.named_modules() if module is method.predictor)
-    record = {
-        **_described(recipe, number, method),
-        "above": recipe.above,
-        "predictor": f"{predictor}.",
-        "preparation": store.preparation.as_json(),
-        "card": asdict(card),
-        "recipe": recipe.model_dump(exclude=_PATHS),
-        "provenance": _provenance(recipe, store, card.name, launch).as_json(),
-    }
-    if recipe.prior is not None and isinstance(method, WithPrior):
-        alone = recipe.model_copy(update={"network": recipe.prior.network, "stage": recipe.prior.stage})
-        record["prior"] = _described(alone, -1, method.prior)
-    checkpoint.write(output / MODEL_FILE, method.state_dict(), record)

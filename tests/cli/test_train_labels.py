@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from groundglass import pseudo_labels, runs
+from groundglass import handover, pseudo_labels, runs
 from groundglass.build import load_model
 from groundglass.engine import checkpoint
 from groundglass.evaluation.consistency import Consistency
@@ -259,13 +259,13 @@ def test_a_store_without_labels_needs_stages_that_make_all_of_them(run, thorax, 
 def test_rounds_start_from_a_checkpoint_once(run, store, tmp_path, monkeypatch):
     words = "--store", store, "-o"
     assert run("train", recipe(tmp_path, HEAD + STAGE), *words, tmp_path / "first").code == 0
-    loaded, plain = [], runs._load
+    loaded, plain = [], handover.load
 
     def counted(*given):
         loaded.append(given)
         plain(*given)
 
-    monkeypatch.setattr(runs, "_load", counted)
+    monkeypatch.setattr(handover, "load", counted)
     start = f'start_from = "{tmp_path}/first/model.safetensors"\nrounds = 2'
     text = HEAD + ROUNDS.replace("rounds = 3", start)
     assert run("train", recipe(tmp_path, text), *words, tmp_path / "second").code == 0

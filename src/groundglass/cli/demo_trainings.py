@@ -21,6 +21,7 @@ from groundglass.evaluation.overlap import METRICS, Counts, average
 from groundglass.evaluation.statistics import Comparison, compare
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
+from groundglass.models import MODEL_FILE
 from groundglass.preprocess.preparation import Preparation
 from groundglass.recipe import Recipe, load
 from groundglass.report.demonstration import SHOWN, Demonstration, Trained
@@ -66,7 +67,7 @@ def recipe_of(method: str, seed: int) -> Recipe:
 
 def model_of(folder: Path) -> Path:
     """The model that segments what the page shows: the baseline's of the first seed."""
-    return _run(folder, BASELINE, SEEDS[0]) / runs.MODEL_FILE
+    return _run(folder, BASELINE, SEEDS[0]) / MODEL_FILE
 
 
 def _run(folder: Path, method: str, seed: int) -> Path:

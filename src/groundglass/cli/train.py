@@ -23,6 +23,7 @@ from groundglass.engine.processes import together
 from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
+from groundglass.models import MODEL_FILE
 from groundglass.recipe import Recipe, load
 from groundglass.store import open_store
 
@@ -60,7 +61,7 @@ def run_train(
     if launch.rank == 0:
         if dealt.test:
             _tell_scores(output, runs.score(method, store, dealt.test))
-        sys.stdout.write(f"The model: {output / runs.MODEL_FILE}\n")
+        sys.stdout.write(f"The model: {output / MODEL_FILE}\n")
 
 
 def _with_fold(recipe: Recipe, fold: int | None) -> Recipe:

@@ -1,0 +1,104 @@
+"""What a run comes to: a method with all that ``segment`` needs, in one file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from groundglass import __version__
+from groundglass.engine import checkpoint
+from groundglass.engine.processes import Launch
+from groundglass.inference.segmentation import ModelCard
+from groundglass.methods._method import Method
+from groundglass.methods._prior import WithPrior
+from groundglass.networks._network import Network
+from groundglass.provenance import Provenance, this_machine
+from groundglass.recipe import Recipe
+from groundglass.store import Store
+
+MODEL_FILE: Final = "model.safetensors"
+_STARTS: Final = {"__all__": {"start_from"}}
+_PATHS: Final[Any] = {"data": {"store"}, "stage": _STARTS, "prior": {"stage": _STARTS}}  # what no model repeats
+
+
+def described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
+    """What `build.rebuilt` makes the method of a stage from."""
+    stage = recipe.stage[number]
+    return {
+        "network": recipe.network.model_dump(),
+        "method": stage.method,
+        "settings": stage.settings,
+        "outputs": list(method.outputs),
+        "standard": list(network.standard) if (network := network_of(method)).standard else None,
+    }
+
+
+def network_of(method: Method) -> Network:
+    """The network of a method; of several, the first."""
+    return next(module for module in method.modules() if isinstance(module, Network))
+
+
+def provenance_of(recipe: Recipe, store: Store, model: str, launch: Launch) -> Provenance:
+    """Where a file of a run comes from; ``model`` is what it is called."""
+    return Provenance(
+        version=__version__,
+        command="train",
+        settings={} if launch.count == 1 else {"processes": launch.count},
+        model=model,
+        recipe=recipe.digest,
+        seed=recipe.seed,
+        data={"store": store.content},
+        machine=this_machine(),
+    )
+
+
+def write_model(
+    output: Path,
+    recipe: Recipe,
+    store: Store,
+    method: Method,
+    number: int,
+    launch: Launch,
+    learnt_from: tuple[int, int],
+) -> None:
+    """Write the model of a run into its folder.
+
+    Args:
+        output: the folder.
+        recipe: of the run.
+        store: that it learnt from.
+        method: trained.
+        number: of the stage that it is of, from 0.
+        launch: how the run was started.
+        learnt_from: numbers of labelled and of unlabelled slices.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    last = recipe.stage[number]
+    labelled, unlabelled = learnt_from
+    learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
+    card = ModelCard(
+        name=f"{last.method}, {recipe.network.name}",
+        summary=f"A network ({recipe.network.name}) trained by {last.method.replace('_', ' ')}.",
+        trained_on=f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels.",
+        lung_from=(
+            "The classical lung field and the lesions that touch it: the training labels do not tell lung from "
+            "background."
+        ),
+    )
+    predictor = next(name for name, module in method.named_modules() if module is method.predictor)
+    record = {
+        **described(recipe, number, method),
+        "above": recipe.above,
+        "predictor": f"{predictor}.",
+        "preparation": store.preparation.as_json(),
+        "card": asdict(card),
+        "recipe": recipe.model_dump(exclude=_PATHS),
+        "provenance": provenance_of(recipe, store, card.name, launch).as_json(),
+    }
+    if recipe.prior is not None and isinstance(method, WithPrior):
+        alone = recipe.model_copy(update={"network": recipe.prior.network, "stage": recipe.prior.stage})
+        record["prior"] = described(alone, -1, method.prior)
+    checkpoint.write(output / MODEL_FILE, method.state_dict(), record)
