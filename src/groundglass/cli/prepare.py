@@ -9,6 +9,7 @@ from pathlib import Path
 
 from groundglass.cli.key import load_key
 from groundglass.cli.phases import Phases
+from groundglass.cli.window import parse_window
 from groundglass.datasets._case import Asked, Cases
 from groundglass.datasets._preparing import Prepared, prepare_into
 from groundglass.errors import UsageError
@@ -50,7 +51,7 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
     crop = next((crop for crop in CROPS if crop == options.crop), None)
     if crop is None:
         raise UsageError("There is no crop of that name.", expected=" or ".join(CROPS), remedy="Choose one of these.")
-    preparation = Preparation(_window(options.window), crop, size=(options.size, options.size), fit=fit)
+    preparation = Preparation(parse_window(options.window), crop, size=(options.size, options.size), fit=fit)
     with Phases(options.quiet) as phases:
         key, key_notices = load_key(options.key)
         phases.begin("listing")
@@ -70,16 +71,6 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
         for notice in {notice.text: notice for notice in (*key_notices, *made.notices)}.values():
             phases.tell(f"note: {notice.text}")
     sys.stdout.write(_summary(made, store))
-
-
-def _window(text: str) -> tuple[float, float]:
-    try:
-        black, white = (float(value) for value in text.split(","))
-    except ValueError:
-        raise UsageError(
-            "The window is not two numbers.", expected="BLACK,WHITE", remedy="For instance: --window=-1000,100"
-        ) from None
-    return black, white
 
 
 def _summary(made: Prepared, store: Path) -> str:

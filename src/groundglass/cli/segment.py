@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from groundglass import __version__
 from groundglass.cli.key import load_key
 from groundglass.cli.phases import Phases
+from groundglass.cli.window import parse_window
 from groundglass.errors import GroundglassError, UsageError
 from groundglass.evaluation.burden import Burden, measure
 from groundglass.evaluation.overlap import dice
@@ -201,15 +202,7 @@ def check_options(scans: Sequence[str], options: Options) -> tuple[float, float]
         )
     if options.orientation is not None:
         check_orientation(options.orientation)
-    if options.window is None:
-        return None
-    try:
-        black, white = (float(value) for value in options.window.split(","))
-    except ValueError:
-        raise UsageError(
-            "The window is not two numbers.", expected="BLACK,WHITE", remedy="For instance: --window=-1350,150"
-        ) from None
-    return black, white
+    return None if options.window is None else parse_window(options.window)
 
 
 def _segmenter(options: Options) -> Segmenter:
