@@ -116,6 +116,7 @@ def test_a_full_disk_leaves_a_store_that_knows_it_is_half_and_the_next_run_finis
     assert "Traceback" not in err
     assert read_manifest(tmp_path / "store")["complete"] is False
     assert not (tmp_path / "store" / INDEX).exists()
+    assert [path.name for path in (tmp_path / "store" / "cases").iterdir()] == ["zarr.json"]  # nothing half-written
     assert run(*words).code == 0
     shutil.copytree(tmp_path / "store", tmp_path / "first")
     assert run("prepare", "covid_semiseg", root, "-o", tmp_path / "whole").code == 0

@@ -111,8 +111,9 @@ except WriteError as error:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_while_writing_leaves_nothing_half_written(tmp_path: Path, how: signal.Signals) -> None:
     script = """
-import sys, time
+import signal, sys, time
 from groundglass.io import OutputFolder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 with OutputFolder(sys.argv[1]) as output:
     output.path("half.txt").write_text("half")
     print("ready", flush=True)

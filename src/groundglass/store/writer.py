@@ -27,7 +27,6 @@ AIR_HU: Final = -1024
 LEVELS: Final = 4095  # of a prepared picture: a third of an HU for a usual window, far below noise
 MANIFEST, INDEX, CASES, LOCK = "manifest.json", "index.csv", "cases", ".lock"
 IMAGE, LABEL, PREPARED, PREPARED_LABEL = "image", "label", "prepared", "prepared_label"
-_AT_ONCE: Final = 16  # chunks: each call of zarr wakes its threads, which costs as much as a small chunk
 _PARTIAL: Final = ".partial"
 _GROUP: Final = '{"zarr_format": 3, "node_type": "group", "attributes": {}}\n'
 
@@ -291,10 +290,9 @@ def _write(
         compressors=ZstdCodec(level=3, checksum=True),
         config={"write_empty_chunks": True},  # so that a chunk that is not there is a damage
     )
-    for first in range(0, len(planes), _AT_ONCE):
-        part = planes[first : first + _AT_ONCE]
-        whole = np.full((len(part), *tile), fill, kind)
-        for place, plane in zip(whole, part, strict=True):
-            if plane is not None:
-                place[: plane.shape[0], : plane.shape[1]] = plane
-        array[first : first + len(part)] = whole
+    # a chunk at a time: of several, zarr's threads go on writing when one has failed, into what is being removed
+    for row, plane in enumerate(planes):
+        whole = np.full(tile, fill, kind)
+        if plane is not None:
+            whole[: plane.shape[0], : plane.shape[1]] = plane
+        array[row] = whole
