@@ -27,7 +27,7 @@ from groundglass.report.audit import (
     sentence,
     small_picture,
 )
-from groundglass.report.page import RESEARCH
+from groundglass.report.frame import RESEARCH
 from groundglass.scan import Notice
 from tests.report.conftest import PROVENANCE
 from tests.report.test_page import MARKUP, Reader

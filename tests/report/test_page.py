@@ -18,7 +18,8 @@ from groundglass.inference.segmentation import ModelCard
 from groundglass.labels import Region
 from groundglass.provenance import Machine
 from groundglass.report.demonstration import Demonstration, Trained
-from groundglass.report.page import RESEARCH, PageContent, render, sentence
+from groundglass.report.frame import RESEARCH
+from groundglass.report.page import PageContent, render, sentence
 from groundglass.scan import Acquisition, Notice, Source
 
 MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>&\"'"

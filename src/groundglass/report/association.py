@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from markupsafe import Markup
 
 from groundglass import __version__
 from groundglass.evaluation.association import Association, Associations, Covariate
-from groundglass.labels import COLOUR_OF_CODE
 from groundglass.report import plots, words
-from groundglass.report.page import RESEARCH, content_security_policy, template
+from groundglass.report.frame import page
 
 COLUMNS: Final = ("analysis", "covariate", "increase_of_1", "n", "estimate", "ci_low", "ci_high", "p", "p_holm")
 CAVEAT: Final = (
@@ -59,14 +57,11 @@ def table_csv(content: Content) -> str:
 
 def render(content: Content) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
-    style = "\n".join(
-        template(name).render(colours=COLOUR_OF_CODE, research=RESEARCH) for name in ("page.css", "comparison.css")
-    )
-    return template("association.html").render(
-        policy=content_security_policy(style),
-        style=Markup(style),  # noqa: S704 - ours alone: nothing that a table named reaches it
-        research=RESEARCH,
+    return page(
+        "association.html",
         version=__version__,
+        notices=content.notes,
+        sheets=("comparison.css",),
         caveat=CAVEAT,
         content=content,
         patients=len(content.burden),

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from groundglass.evaluation.audit import Audit, Finding, Kind, Side
-from groundglass.labels import COLOUR_OF_CODE
 from groundglass.preprocess.orient import Orientation
 from groundglass.provenance import Provenance
 from groundglass.report import tables, words
 from groundglass.report.figures import data_uri
-from groundglass.report.page import RESEARCH, content_security_policy, template
+from groundglass.report.frame import page
 from groundglass.scan import Notice
 
 HINT: Final[Kind] = "alike"
@@ -199,16 +197,13 @@ def as_json(content: AuditContent) -> dict[str, Any]:
 
 def render(content: AuditContent) -> str:
     """The page as HTML, in one piece."""
-    style = template("page.css").render(colours=COLOUR_OF_CODE, research=RESEARCH) + template("audit.css").render()
     named = [told for told in content.told if told.finding.kind not in PICTURED]
     shown, left_out = pairs(content)
-    return template(
-        "audit.html"
-    ).render(
-        policy=content_security_policy(style),
-        # ours alone: nothing that a file or a caller named reaches the style
-        style=Markup(style),  # noqa: S704
-        research=RESEARCH,
+    return page(
+        "audit.html",
+        version=content.provenance.version,
+        notices=tuple(dict.fromkeys(notice.text for notice in content.notices)),
+        sheets=("audit.css",),
         content=content,
         sentence=sentence(content),
         sides=get_args(Side),
@@ -218,7 +213,6 @@ def render(content: AuditContent) -> str:
         pairs=shown,
         left_out=left_out,
         limits=LIMITS,
-        notices=tuple(dict.fromkeys(notice.text for notice in content.notices)),
         made=tables.how_it_was_made(content.provenance),
         durations=tables.durations(content.seconds),
     )

@@ -10,31 +10,26 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from groundglass import __version__
 from groundglass.evaluation.metrics import METRICS
 from groundglass.evaluation.side_by_side import Cell, Table
 from groundglass.evaluation.statistics import Comparison
-from groundglass.labels import COLOUR_OF_CODE, Tissue
+from groundglass.labels import Tissue
 from groundglass.report import label_pictures, plots, words
 from groundglass.report.comparison import Content, Shown, explanation, mark, n, said, title
-from groundglass.report.page import RESEARCH, content_security_policy, template
+from groundglass.report.frame import page
 
 
 def render(content: Content) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
-    style = "\n".join(
-        template(name).render(colours=COLOUR_OF_CODE, research=RESEARCH) for name in ("page.css", "comparison.css")
-    )
     pictures = [(shown.name, _pictures(shown)) for shown in content.shown]
     drawn = {line for _, panels in pictures for panel in panels for line, _ in panel.edges}
-    return template("comparison.html").render(
-        policy=content_security_policy(style),
-        # ours alone: nothing that a file or a caller named reaches the style
-        style=Markup(style),  # noqa: S704
-        research=RESEARCH,
+    return page(
+        "comparison.html",
         version=__version__,
+        notices=content.notes,
+        sheets=("comparison.css",),
         content=content,
         sentence=sentence(content),
         explanation=explanation(content),

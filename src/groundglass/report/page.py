@@ -1,34 +1,25 @@
-"""The page: one HTML file with pictures, measurements and how they came about. It loads nothing and runs nothing.
-
-Everything that a file or a caller named is escaped; a content security policy forbids scripts and any address.
-"""
+"""The page: one HTML file with pictures, measurements and how they came about. It loads nothing and runs nothing."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from groundglass.evaluation.burden import Amount, Burden
 from groundglass.evaluation.failure import Failure
 from groundglass.inference.segmentation import Segmentation
-from groundglass.labels import COLOUR_OF_CODE, Region
+from groundglass.labels import Region
 from groundglass.provenance import Provenance
 from groundglass.report import charts, demonstration, tables, views, words
 from groundglass.report.demonstration import Demonstration
 from groundglass.report.figures import WINDOW_HU, Picture
+from groundglass.report.frame import page
 from groundglass.scan import Notice, Scan
 
-RESEARCH: Final = "For research; not a diagnosis."
 SIX_ZONE_SOURCE: Final = (
     "Each third of each lung's height has points for the infected share of its volume: 0 for none, 1 for under 25 %, "
     "2 from 25 %, 3 from 50 %, 4 from 75 %; the score is their sum, 0 to 24. After Ooi et al., Radiology "
@@ -77,41 +68,19 @@ class PageContent:
 
 def render(content: PageContent) -> str:
     """The page as HTML, in one piece."""
-    style = template("page.css").render(colours=COLOUR_OF_CODE, research=RESEARCH)
-    return template("page.html").render(
-        policy=content_security_policy(style),
-        # ours alone: nothing that a file or a caller named reaches the style
-        style=Markup(style),  # noqa: S704
-        research=RESEARCH,
+    return page(
+        "page.html",
+        version=content.provenance.version,
+        notices=tuple(dict.fromkeys(notice.text for notice in content.notices)),
         css=CLASS_OF_REGION,
         regions=Region,
         window=tuple(words.number(edge, 0) for edge in WINDOW_HU),
         content=content,
-        notices=tuple(dict.fromkeys(notice.text for notice in content.notices)),
         **_findings(content.burden),
         **_pictures(content),
         **_tables(content),
         **_trainings(content.demonstration),
     )
-
-
-def content_security_policy(style: str) -> str:
-    """Nothing but ``data:`` images and this very style."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-
-
-@cache
-def template(name: str) -> jinja2.Template:
-    """One of the templates beside this file; everything put into it is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
 
 
 def sentence(burden: Burden) -> str:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from groundglass import __version__
-from groundglass.labels import COLOUR_OF_CODE
 from groundglass.preprocess.clusters import Step, Steps
-from groundglass.report.page import RESEARCH, content_security_policy, template
+from groundglass.report.frame import page
 from groundglass.report.words import number
 
 GREY_HU: Final = (-1000.0, 400.0)  # black and white
@@ -68,9 +66,6 @@ def _grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 def render(content: StepsContent) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
-    style = "\n".join(
-        template(name).render(colours=COLOUR_OF_CODE, research=RESEARCH) for name in ("page.css", "steps.css")
-    )
     panels = [
         {
             "uri": "data:image/png;base64," + base64.b64encode(picture(step)).decode("ascii"),
@@ -79,11 +74,10 @@ def render(content: StepsContent) -> str:
         }
         for place, step in enumerate(content.steps.steps, 1)
     ]
-    return template("steps.html").render(
-        policy=content_security_policy(style),
-        style=Markup(style),  # noqa: S704 - ours alone
-        research=RESEARCH,
+    return page(
+        "steps.html",
         version=__version__,
+        sheets=("steps.css",),
         case=content.case,
         slice=content.slice,
         slices=content.slices,
