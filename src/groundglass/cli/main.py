@@ -308,6 +308,7 @@ Results = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(metavar="CSV", help="Rows of all runs, continued; OUT/results.csv by default."),
 ]
+Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on its share of the cores.")]
 StudyConvention = Annotated[str, typer.Option("--convention", help="How slices are averaged.")]
 
 
@@ -321,10 +322,11 @@ def _crossval(
     split: SplitFile = None,
     results: Results = None,
     convention: StudyConvention = "present",
+    jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train and test recipes on folds by group and several seeds; the table, intervals and paired tests."""
-    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet)
+    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet, jobs)
 
 
 @study.command("budget")
@@ -338,6 +340,7 @@ def _budget(
     split: SplitFile = None,
     results: Results = None,
     convention: StudyConvention = "present",
+    jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """The same at several numbers of labels: what each recipe makes of few, as a table and a curve."""
@@ -345,7 +348,7 @@ def _budget(
     with _ending():
         if not numbers or len(numbers) != len(labels.split(",")) or min(numbers) < 1:
             raise UsageError(f"The labels {labels!r}.", expected="whole numbers, from 1", remedy="Such as 5,10,20,40")
-    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet)
+    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet, jobs)
 
 
 def _study(
@@ -359,6 +362,7 @@ def _study(
     results: Path | None,
     convention: str,
     quiet: bool,
+    jobs: int,
 ) -> None:
     with _ending():
         from groundglass.cli.tuning import tune_for_torch
@@ -368,7 +372,7 @@ def _study(
         from groundglass.cli.study import Options, run_study
 
         require_alone("groundglass study")
-        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet))
+        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet, jobs))
 
 
 @study.command("compare")
