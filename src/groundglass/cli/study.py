@@ -121,11 +121,17 @@ def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Opt
     labels = [str(number) for number in options.labels] or [ALL]
     folds = options.folds or range(split.folds)
     for seed, amount, fold, (name, recipe) in product(range(options.seeds), labels, folds, recipes.items()):
-        table = recipe.model_dump()
-        table["seed"] = seed
-        table["data"] |= {"fold": fold, "folds": split.folds, "labels": None if amount == ALL else int(amount)}
-        made = Recipe.parse(table)
-        yield made, Trial(name, _digest(recipe), _data(store), seed, fold, amount)
+        yield trial_of(name, recipe, store, seed, (fold, split.folds), amount)
+
+
+def trial_of(
+    name: str, recipe: Recipe, store: Store, seed: int, fold: tuple[int, int], labels: str = ALL
+) -> tuple[Recipe, Trial]:
+    """A recipe with a seed, a fold of so many, and a number of labels, and the trial that it is."""
+    table = recipe.model_dump()
+    table["seed"] = seed
+    table["data"] |= {"fold": fold[0], "folds": fold[1], "labels": None if labels == ALL else int(labels)}
+    return Recipe.parse(table), Trial(name, _digest(recipe), _data(store), seed, fold[0], labels)
 
 
 def _digest(recipe: Recipe) -> str:
