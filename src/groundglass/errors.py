@@ -13,6 +13,8 @@ GroundglassError            exit code 1
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GroundglassError(Exception):
     """Base of every error that groundglass raises on purpose.
@@ -30,6 +32,10 @@ class GroundglassError(Exception):
         self.found = found
         self.expected = expected
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It passes between processes; exceptions with named arguments do not by themselves."""
+        return _again, (type(self), self.found, self.expected, self.remedy)
 
 
 class UsageError(GroundglassError):
@@ -76,3 +82,9 @@ class OtherProcessError(TrainingError):
 
 class WriteError(GroundglassError):
     """An output could not be written; nothing half-written was left in its place."""
+
+
+def _again(kind: type[GroundglassError], found: str, expected: str, remedy: str) -> GroundglassError:
+    error = kind.__new__(kind)
+    GroundglassError.__init__(error, found, expected=expected, remedy=remedy)
+    return error

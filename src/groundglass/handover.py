@@ -12,6 +12,7 @@ from groundglass.errors import ReadError, UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.methods._method import Method
 from groundglass.networks._network import Network
+from groundglass.networks.encoders._weights import difference
 from groundglass.preprocess.preparation import Preparation
 
 
@@ -23,7 +24,7 @@ def go_on(before: Method, network: Network, outputs: Sequence[int], number: int)
     """
     try:
         hand_on(before.predictor.state_dict(), before.outputs, network, outputs)
-    except (RuntimeError, ValueError):
+    except MisfitError:
         raise UsageError(
             f"Stage {number + 1} answers otherwise than the one before: its network has other channels.",
             expected="stages that answer the same, or a first one that tells nothing apart, such as inpainting",
@@ -35,7 +36,8 @@ def load(network: Network, outputs: Sequence[int], path: Path, preparation: Prep
     """Give a network the weights of a model's checkpoint.
 
     Raises:
-        ReadError: it is none, of another network or other classes, or made for another preparation.
+        ReadError: it is none, of another network (the first name that differs is told) or other classes, or made for
+            another preparation.
     """
     tensors, record = checkpoint.read(path)
     try:
@@ -46,9 +48,10 @@ def load(network: Network, outputs: Sequence[int], path: Path, preparation: Prep
             hand_on(weights, record["outputs"], network, outputs)
             network.standard = tuple(record["standard"]) if record.get("standard") else None
             return
-    except (KeyError, TypeError, ValueError, RuntimeError, UsageError):
+    except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
+        told = str(error) if isinstance(error, MisfitError) else "its record is damaged"
         raise ReadError(
-            f"{path.name}, which a stage starts from, does not fit: it is of another network or other classes.",
+            f"{path.name}, which a stage starts from, is of another network or other classes: {told}.",
             expected="a model.safetensors of the recipe's network and of labels that tell the same tissues apart",
             remedy="Choose another, or change the recipe's network.",
         ) from None
@@ -57,6 +60,10 @@ def load(network: Network, outputs: Sequence[int], path: Path, preparation: Prep
         expected=f"{preparation.as_json()}",
         remedy="Prepare the data as its were, or train it again on this store.",
     )
+
+
+class MisfitError(ValueError):
+    """Weights of another network, or of one that tells other tissues apart; says what differs."""
 
 
 def hand_on(weights: Mapping[str, Tensor], told: Sequence[int], network: Network, outputs: Sequence[int]) -> None:
@@ -71,13 +78,18 @@ def hand_on(weights: Mapping[str, Tensor], told: Sequence[int], network: Network
         outputs: of this one.
 
     Raises:
-        RuntimeError, ValueError: they do not fit.
+        MisfitError: they do not fit.
     """
     own = network.state_dict()
     fresh: set[str] = set()
-    if tuple(told) == (UNKNOWN,) and tuple(outputs) != (UNKNOWN,):
+    if tuple(told) != tuple(outputs):
+        if tuple(told) != (UNKNOWN,):
+            raise MisfitError(f"it tells the sets {list(told)} apart, not {list(outputs)}")
         fresh = {name for name in own if name.startswith(tuple(f"{head}." for head in network.heads))}
         if not fresh:
-            raise ValueError("a network whose last layers are not known")
+            raise MisfitError("it tells nothing apart, and this network's last layers are not known")
     taken = {name: value for name, value in weights.items() if name not in fresh}
+    kept = {name: value for name, value in own.items() if name not in fresh}
+    if (found := difference(taken, kept)) is not None:
+        raise MisfitError(f"it {found}")
     network.load_state_dict({**taken, **{name: own[name] for name in fresh}})

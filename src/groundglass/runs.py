@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from groundglass.models import described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
 from groundglass.pseudo_labels import PseudoLabels
-from groundglass.recipe import Recipe, Stage
+from groundglass.recipe import Prior, Recipe, Stage
 from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
@@ -98,6 +98,7 @@ def train(
     *,
     split: Split | None = None,
     launch: processes.Launch = ALONE,
+    shared: Path | None = None,
 ) -> tuple[Method, Roles]:
     """Train all stages of a recipe, going on where an earlier run in the folder stopped, and write the model.
 
@@ -108,6 +109,7 @@ def train(
         watch: told of every step.
         split: the folds; made by group if None.
         launch: which process of the run this is; each has its share of the batches, the first one writes.
+        shared: folder of priors, for runs whose priors are made alike; none: each makes its own, in ``output``.
 
     Returns:
         the method in eval mode, and which slices did what.
@@ -122,7 +124,13 @@ def train(
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
-    prior = _priors(recipe, dealt, run, output)
+    prior = None
+    if recipe.prior is not None:
+        alone = _alone(recipe, recipe.prior)
+        decided = _identity(alone, store, split, launch), f"{recipe.prior.folds} folds", str(groups)
+        for_priors = replace(run, identity=" ".join(decided))
+        folder = output if shared is None else shared / hashlib.sha256(for_priors.identity.encode()).hexdigest()[:16]
+        prior = _priors(alone, recipe.prior.folds, dealt, for_priors, folder)
     method, last = _stages(recipe, dealt, run, output, prior)
     if prior is not None:
         method = WithPrior(method, prior.method)
@@ -183,20 +191,30 @@ def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
         )
 
 
-def _priors(recipe: Recipe, dealt: Roles, run: _Run, output: Path) -> priors.Priors | None:
-    """What the network of the recipe's prior says of each training slice, and that network."""
-    if recipe.prior is None:
-        return None
-    parts = recipe.prior.network, recipe.prior.stage
-    alone = recipe.model_copy(update={"network": parts[0], "stage": parts[1], "prior": None})
-    provenance = provenance_of(recipe, run.store, f"{parts[1][-1].method}, {parts[0].name}", run.launch)
+def _alone(recipe: Recipe, prior: Prior) -> Recipe:
+    """The recipe of a prior by itself: recipes that differ in what it does not look at have the same."""
+    stages = [
+        stage
+        if method_of(stage.method).takes_unlabelled
+        else stage.model_copy(update={"training": stage.training.model_copy(update={"unlabelled_batch": 8})})
+        for stage in prior.stage
+    ]
+    looks = any(method_of(stage.method).takes_unlabelled for stage in stages)
+    data = recipe.data.model_copy(update={"unlabelled": recipe.data.unlabelled and looks})
+    told = {"data": data, "network": prior.network, "stage": stages, "prior": None, "above": 0.0}
+    return recipe.model_copy(update=told)
+
+
+def _priors(alone: Recipe, folds: int, dealt: Roles, run: _Run, folder: Path) -> priors.Priors:
+    """What the network of a prior says of each training slice, and that network."""
+    provenance = provenance_of(alone, run.store, f"{alone.stage[-1].method}, {alone.network.name}", run.launch)
     return priors.make_priors(
         run.store,
         dealt.train,
-        dealt.unlabelled,
-        recipe.prior.folds,
-        lambda train, bare, folder: _stages(alone, Roles(tuple(train), (), tuple(bare)), run, folder)[0],
-        output,
+        dealt.unlabelled if alone.data.unlabelled else (),
+        folds,
+        lambda train, bare, part: _stages(alone, Roles(tuple(train), (), tuple(bare)), run, part)[0],
+        folder,
         {"identity": run.identity, "provenance": provenance.as_json()},
     )
 
@@ -219,21 +237,21 @@ def _stages(
         folder = output / (f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}")
         after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
-        if stage.labels is not None:
-            labels = pseudo_labels.of_round(
-                recipe,
-                (number, turn),
-                after if method is None else method,
-                run.store,
-                dealt.unlabelled,
-                run.identity,
-                folder / LABELS_FOLDER,
-                list(made),
-            )
-            if labels is None:
-                continue
-            made |= dict.fromkeys(labels.files, labels)
         with run.watch(stage.method, stage.training.steps, folder) as tell:
+            if stage.labels is not None:
+                labels = pseudo_labels.of_round(
+                    recipe,
+                    (number, turn),
+                    after if method is None else method,
+                    run.store,
+                    dealt.unlabelled,
+                    run.identity,
+                    folder / LABELS_FOLDER,
+                    list(made),
+                )
+                if labels is None:
+                    continue
+                made |= dict.fromkeys(labels.files, labels)
             weights = fit(
                 after,
                 _batches(recipe, number, run, dealt, prior, made),

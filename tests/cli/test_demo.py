@@ -38,6 +38,7 @@ def small(monkeypatch, tmp_path):
     (tmp_path / "demo.toml").write_text(RECIPE)
     monkeypatch.setattr(demo, "SHAPE", (24, 96, 96))
     monkeypatch.setattr(demo_trainings, "RECIPE", tmp_path / "demo.toml")
+    monkeypatch.setattr(demo_trainings, "jobs", lambda: 1)  # another process would not see these settings
     monkeypatch.setattr(demo_trainings, "PATIENTS", 4)
     monkeypatch.setattr(demo_trainings, "PREPARATION", Preparation(size=(16, 24)))
     monkeypatch.setattr(demo_trainings, "draw", partial(_phantoms.draw, shape=(8, 40, 40)))

@@ -1,11 +1,18 @@
+import csv
+from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from groundglass.cli import reproduce_drsegunet
+from groundglass.cli import reproduce, reproduce_trials
+from groundglass.datasets._case import Cases
 from groundglass.datasets._phantoms import draw
+from groundglass.evaluation.published import papers, read_paper
+from groundglass.recipe import load
 
-BASE = """
+RECIPES = Path(__file__).parents[2] / "recipes"
+PLAIN = """
 above = 0.5
 [data]
 store = "absent"
@@ -20,64 +27,219 @@ settings = { dice = 0.0 }
 training = { steps = 20, batch = 2, rate = 1e-2, optimizer = "adam", augmentation = "none", precision = "float32" }
 """
 LEVEL = """
+extends = "plain.toml"
 [data]
 unlabelled = true
 [[stage]]
-labels = { by = "kmeans", count = 3, instead = true, judge = true }
+labels = { by = "kmeans", count = 30, instead = true, judge = true }
+"""
+PRIOR = """
+[data]
+store = "absent"
+unlabelled = UNLABELLED
+[network]
+name = "unet"
+settings = { widths = [4, 8], in_channels = 2 }
+[prior]
+folds = 2
+[prior.network]
+name = "unet"
+settings = { widths = [4, 8] }
+[[prior.stage]]
+method = "inf_net"
+settings = { scales = [1.0] }
+training = { steps = 20, batch = 2, unlabelled_batch = BATCH, precision = "float32" }
+[[stage]]
+method = "inf_net_multi"
+training = { steps = 20, batch = 2, precision = "float32" }
+"""
+PAPER = """
+title = "A toy"
+crop = "none"
+folds = 5
+measured = [
+    { title = "ours", regions = ["infection"] },
+    { title = "AUC", metric = "roc_auc", regions = ["infection"] },
+    { title = "too", regions = ["infection"], trained_too = true },
+    { title = "overall", regions = ["background", "ground_glass", "consolidation"] },
+]
+printed = ["F1"]
+[scales.full]
+recipes = ["toy"]
+size = 64
+[scales.fast]
+recipes = ["toy"]
+size = 32
+share = 0.1
+folds = [0]
+[[table]]
+title = "Table I"
+row = [
+    { label = "first", recipe = "plain", cells = ["0.5 ± 0.1"] },
+    { label = "second", recipe = "level", against = "plain" },
+    { label = "third", recipe = "multi", against = "plain" },
+    { label = "fourth", recipe = "other", against = "multi" },
+    { label = "a rival", cells = ["0.75"] },
+]
+[[figure]]
+kind = "losses"
+file = "losses"
+title = "Losses"
+[[figure]]
+kind = "probabilities"
+file = "probabilities"
+title = "Probabilities"
+[[figure]]
+kind = "roc"
+file = "roc"
+title = "ROC"
+[[figure]]
+kind = "panels"
+file = "panels"
+title = "Panels"
+recipes = ["plain", "multi"]
 """
 
 
+def drawn(case):
+    return case
+
+
+@pytest.fixture(scope="module")
+def patients():
+    """Few phantoms of few pixels, drawn once."""
+    return Cases(tuple(partial(drawn, case) for case in draw(0, 5, (4, 48, 48))), public=True)
+
+
 @pytest.fixture
-def recipes(tmp_path, monkeypatch):
-    """Two recipes of tiny trainings, on few phantoms of few pixels."""
-    monkeypatch.setattr(reproduce_drsegunet, "draw", lambda seed, _: draw(seed, 5, (4, 48, 48)))
-    monkeypatch.setattr(reproduce_drsegunet, "FAST_SIZE", 32)
-    folder = tmp_path / "recipes" / "drsegunet"
-    folder.mkdir(parents=True)
-    (tmp_path / "recipes" / "drsegunet.toml").write_text(BASE)
-    (folder / "table14.toml").write_text('extends = "../drsegunet.toml"\n')
-    (folder / "table15.toml").write_text('extends = "../drsegunet.toml"\n' + LEVEL)
+def recipes(tmp_path, monkeypatch, patients):
+    """A paper of four recipes of tiny trainings."""
+    monkeypatch.setattr(reproduce, "draw", lambda *_: patients)
+    folder = tmp_path / "recipes"
+    (folder / "toy").mkdir(parents=True)
+    (folder / "published").mkdir()
+    (folder / "published" / "toy.toml").write_text(PAPER)
+    (folder / "toy" / "plain.toml").write_text(PLAIN)
+    (folder / "toy" / "level.toml").write_text(LEVEL)
+    # they differ in what the prior does not look at
+    (folder / "toy" / "multi.toml").write_text(PRIOR.replace("UNLABELLED", "false").replace("BATCH", "3"))
+    (folder / "toy" / "other.toml").write_text("seed = 1\n" + PRIOR.replace("UNLABELLED", "true").replace("BATCH", "1"))
     return folder
 
 
+def rows_of(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_tables_and_figures_and_what_is_done_is_not_done_again(run, recipes, tmp_path, monkeypatch):
-    words = "study", "reproduce", "drsegunet", "--on", "phantom", "--fast", "--recipes", recipes, "-o", tmp_path / "out"
+    out = tmp_path / "out"
+    words = "study", "reproduce", "toy", "--on", "phantom", "--fast", "--recipes", recipes, "-o", out, "-q"
+    began, train = [], reproduce_trials.runs.train
+
+    def watched(recipe, *given, **more):
+        began.append(recipe)
+        if len(began) == 3:
+            raise KeyboardInterrupt
+        return train(recipe, *given, **more)
+
+    monkeypatch.setattr(reproduce_trials.runs, "train", watched)
+    assert run(*words, "--fold", "1").code == 130
     ended = run(*words, "--fold", "1")
     assert ended.code == 0, ended.err
-    tables = (tmp_path / "out" / "tables.md").read_text()
+    assert len(began) == 5  # the two that were done are kept
+    assert "multi: steps 3 x 2 of the prior, shared, 2 inf_net_multi" in ended.err
+    assert "level: steps 2 supervised" in ended.err
+    tables = (out / "tables.md").read_text()
     assert ended.out == tables
-    assert tables.count("phantoms, which say nothing of patients") == 4  # a heading of each table that has rows
-    assert "| table15 | 1 | 1 | 3 |" in tables
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "losses.svg",
-        "probabilities-after.svg",
-        "probabilities-before.svg",
-        "runs",
-        "store",
-        "tables.md",
-    }
-    assert str(tmp_path) not in tables
-    monkeypatch.setattr(reproduce_drsegunet.runs, "train", None)  # it would be a fault to train again
+    assert "phantoms, which say nothing of patients" in tables
+    assert "10.0% of the steps of every stage, folds 1 of 5" in tables
+    lines = tables.splitlines()
+    (first,) = [line for line in lines if line.startswith("| first |")]
+    assert first.split(" | ")[1] == "0.5 ± 0.1"
+    assert "| a rival | 0.75 |  |  |  |  |  |" in lines
+    assert [line for line in lines if line.startswith("| fourth | multi | overall | ")]
+    assert [line for line in lines if line.startswith("| level | 0 | 1 | 1 | 1 | 3 |")]  # a tenth of 30 slices
+    assert {path.name for path in out.iterdir()} == {
+        "losses.svg", "panels.png", "priors", "probabilities-after.svg", "probabilities-before.svg", "results.csv",
+        "roc.svg", "runs", "spent.csv", "store", "tables.md", "trained_on.csv",
+    }  # fmt: skip
+    with Image.open(out / "panels.png") as panels:
+        assert panels.size[0] == 4 * 164  # picture, truth, two networks
+    assert len(list((out / "priors").iterdir())) == 1  # one prior of two recipes, whose own seed does not count
+    assert {row["region"] for row in rows_of(out / "results.csv")} == {
+        "background", "consolidation", "ground_glass", "infection", "lung_field",  # clusters tell lung apart
+    }  # fmt: skip
+    held_out, trained = ({row["slice"] for row in rows_of(out / name)} for name in ("results.csv", "trained_on.csv"))
+    assert held_out
+    assert not held_out & trained
+    assert not list(out.rglob("state.safetensors"))
+    for file in out.rglob("*.*"):
+        assert str(tmp_path).encode() not in file.read_bytes() if file.is_file() else True
     assert run(*words, "--fold", "1").out == tables
-    (tmp_path / "recipes" / "drsegunet.toml").write_text(BASE.replace("1e-2", "2e-2"))
-    ended = run(*words, "--fold", "1")
+    assert len(began) == 5
+
+
+def test_what_two_recipes_share_is_paid_once_and_counted_for_both(run, recipes, tmp_path):
+    out = tmp_path / "out"
+    words = "--on", "phantom", "--fast", "--recipes", recipes, "-o", out, "-q", "--only", "multi", "--only", "other"
+    ended = run("study", "reproduce", "toy", *words, "--seeds", "2")
+    assert ended.code == 0, ended.err
+    spent = rows_of(out / "spent.csv")
+    assert [row["phase"] for row in spent].count("prior") == 2 * 3  # seeds; two folds and all
+    assert [row["phase"] for row in spent].count("inf_net_multi") == 2 * 2
+    costs = [line for line in ended.out.splitlines() if line.startswith(("| multi | ", "| other | "))]
+    # three trainings of two steps, and two steps
+    assert [[cell.split(",")[0] for cell in line.split(" | ")[1:3]] for line in costs] == [["6", "2"]] * 2
+    assert "seeds ±" in ended.out
+    assert (out / "losses.svg").exists()
+
+
+def test_a_recipe_that_was_changed_is_run_anew(run, recipes, tmp_path):
+    out = tmp_path / "out"
+    words = "--on", "phantom", "--fast", "--recipes", recipes, "-o", out, "-q", "--only", "plain"
+    first = run("study", "reproduce", "toy", *words)
+    (recipes / "toy" / "plain.toml").write_text(PLAIN.replace("1e-2", "2e-2"))
+    second = run("study", "reproduce", "toy", *words)
+    assert (first.code, second.code) == (0, 0)
+    assert len({row["digest"] for row in rows_of(out / "results.csv")}) == 2
+    assert len(list((out / "runs").iterdir())) == 2
+    for left in (out / "runs").glob("*/curves.json"):
+        left.write_text("{")
+    ended = run("study", "reproduce", "toy", *words)
     assert ended.code == 1
-    assert "The scores of table14-fold-1 are of another recipe" in ended.error
+    assert "Remove that folder" in ended.error
 
 
-def test_what_cannot_be_reproduced(run, recipes, tmp_path):
-    words = "study", "reproduce", "drsegunet", "-o", tmp_path / "out", "--recipes"
-    assert "The folder of the data was not said" in run(*words, recipes).error
-    assert "There are no recipes" in run(*words, tmp_path, "--on", "phantom").error
-    assert "no 'mosmed'" in run(*words, recipes, "--on", "mosmed").error
-    assert "no fold 7" in run(*words, recipes, "--on", "phantom", "--fold", "7").error
-    ended = run("study", "reproduce", "jin2023", "-o", tmp_path / "out")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "The folder of the data was not said"),
+        (("--on", "mosmed"), "no 'mosmed'"),
+        (("--on", "phantom", "--fold", "7"), "no fold 7"),
+        (("--on", "phantom", "--small"), "has no --small"),
+        (("--on", "phantom", "--small", "--fast"), "--small and --fast"),
+        (("--on", "phantom", "--only", "multy"), "no recipe 'multy'"),
+    ],
+)
+def test_what_cannot_be_reproduced(run, recipes, tmp_path, words, told):
+    ended = run("study", "reproduce", "toy", "-o", tmp_path / "out", "--recipes", recipes, *words)
     assert ended.code == 2
+    assert told in ended.error
     assert not (tmp_path / "out").exists()
 
 
-def test_the_recipes_are_those_that_the_tables_know():
-    from groundglass.report.reproduction import THESIS
+def test_papers_that_there_are_none_of(run, recipes, tmp_path):
+    words = "-o", tmp_path / "out", "--recipes"
+    assert "Did you mean 'toy'" in run("study", "reproduce", "toys", *words, recipes).error
+    assert "no published tables" in run("study", "reproduce", "toy", *words, tmp_path).error
 
-    folder = Path(__file__).parents[2] / "recipes" / "drsegunet"
-    assert {path.stem for path in folder.glob("*.toml")} == set(THESIS)
+
+@pytest.mark.parametrize("paper", papers(RECIPES))
+def test_every_row_of_the_published_tables_has_its_recipe_in_every_size(paper):
+    published = read_paper(RECIPES, paper)
+    for scale in published.scales.values():
+        for name in published.recipes:
+            load(next(path for folder in scale.recipes if (path := RECIPES / folder / f"{name}.toml").exists()))
+        own = {path.stem for path in (RECIPES / scale.recipes[0]).glob("*.toml")}
+        assert own <= set(published.recipes)

@@ -71,6 +71,24 @@ def test_a_study_goes_on_where_it_was(run, store, recipes, tmp_path, monkeypatch
     assert again.out == ended.out
 
 
+def test_trainings_at_a_time_leave_the_rows_of_one_after_the_other(run, store, recipes, tmp_path):
+    words = ("study", "crossval", recipes[0], "--store", store, "--seeds", "1", "--fold", "0", "--fold", "1", "-q")
+    seen = []
+    for jobs in ("1", "2"):
+        ended = run(*words, "--jobs", jobs, "-o", tmp_path / jobs)
+        assert ended.code == 0, ended.err
+        rows = rows_of(tmp_path / jobs / "results.csv")
+        # what was found may differ in a last bit by the number of threads; what was looked at, and its truth, may not
+        truth = (
+            (int(row["both"]) + int(row["true_only"]), int(row["found_only"]) + int(row["neither"])) for row in rows
+        )
+        named = ([row[key] for key in ("recipe", "digest", "data", "fold", "slice", "group", "region")] for row in rows)
+        seen.append(sorted([*words, *pixels] for words, pixels in zip(named, truth, strict=True)))
+        assert not list((tmp_path / jobs / "runs").iterdir())
+    assert seen[0] == seen[1]
+    assert len({row[3] for row in seen[0]}) == 2
+
+
 def test_budget_has_a_row_for_each_number_of_labels_and_a_curve(run, store, recipes, tmp_path):
     words = ("--labels", "2,6", "--seeds", "1", "--fold", "2", "-q")
     ended = run("study", "budget", *recipes, "--store", store, "-o", tmp_path / "out", *words)

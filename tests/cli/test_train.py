@@ -305,8 +305,10 @@ def test_data_prepared_otherwise_are_another_run(run, store, tmp_path):
     ("harm", "told"),
     [
         ({"preparation": {"size": [64, 64]}}, "was made for another preparation"),
-        ({"predictor": "nothing."}, "of another network or other classes"),
-        ({"preparation": None}, "of another network or other classes"),
+        ({"predictor": "nothing."}, "of another network or other classes: it lacks '"),
+        ({"outputs": [1, 2, 4, 8]}, "of another network or other classes: it tells the sets [1, 2, 4, 8] apart, not ["),
+        ({"outputs": None}, "of another network or other classes: its record is damaged"),
+        ({"preparation": None}, "of another network or other classes: its record is damaged"),
     ],
 )
 def test_a_checkpoint_to_start_from_that_does_not_fit(run, store, tmp_path, harm, told):
@@ -322,3 +324,18 @@ def test_a_checkpoint_to_start_from_that_does_not_fit(run, store, tmp_path, harm
     assert told in ended.error
     assert str(tmp_path) not in ended.error
     assert not (tmp_path / "run" / "stage-1").exists()
+
+
+def test_a_checkpoint_of_another_network_is_told_by_the_first_weight_that_differs(run, store, tmp_path):
+    assert run("train", few_steps(tmp_path, 1), "-o", tmp_path, "--store", store).code == 0
+    wider = RECIPE.replace(
+        'method = "supervised"', f'method = "supervised"\nstart_from = "{tmp_path}/model.safetensors"'
+    )
+    assert "widths = [8, 16]" in wider
+    ended = run(
+        "train", recipe(tmp_path, wider.replace("[8, 16]", "[8, 24]")), "-o", tmp_path / "run", "--store", store
+    )
+    assert ended.code == 1
+    assert "it holds 'down.1." in ended.error
+    assert "of shape (16, 8, 3, 3) for (24, 8, 3, 3) and " in ended.error
+    assert "more (of " in ended.error

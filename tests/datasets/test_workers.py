@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from groundglass.datasets import _workers, covid_semiseg
 from groundglass.datasets._case import Case, Cases
 from groundglass.datasets._preparing import prepare_into
-from groundglass.errors import GroundglassError, LabelError
+from groundglass.errors import GroundglassError, LabelError, ReadError
 from groundglass.preprocess.preparation import Preparation
 from groundglass.store import open_store
 from tests.datasets.archives import semiseg
@@ -62,14 +61,16 @@ def test_an_error_passes_between_processes(tmp_path, monkeypatch):
     )
     for name, value in (("read", partial(covid_semiseg.read, broken)), ("count", 4), ("job", None), ("cases", None)):
         monkeypatch.setattr(_workers._Worker, name, value, raising=False)
-    passed = pickle.loads(pickle.dumps(_workers._work(0)))  # noqa: S301
-    future = Future()
-    future.set_result(passed)
-    with pytest.raises(LabelError, match="infection mask of slice 3 is not where its classes are"):
-        _workers._result(future)
+    with pytest.raises(LabelError) as caught:
+        _workers._work(0)
+    passed = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    assert type(passed) is LabelError
+    assert "infection mask of slice 3 is not where its classes are" in str(passed)
+    assert str(passed) == str(caught.value)
     monkeypatch.setattr(_workers._Worker, "cases", None)
     monkeypatch.setattr(_workers._Worker, "count", 5)
-    assert "changed while it was prepared" in _workers._work(0).found
+    with pytest.raises(ReadError, match="changed while it was prepared"):
+        _workers._work(0)
 
 
 def killed(*_):

@@ -1,42 +1,76 @@
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-from groundglass.evaluation.inflation import Means
-from groundglass.report.reproduction import BINS, Run, _means, histogram, losses, tables
+import numpy as np
+import pytest
 
-MEANS = Means(
-    ground_glass=0.5,
-    infection=0.5,
-    background=0.9,
-    lesions=0.5,
-    lesions_trained_too=0.75,
-    with_background=0.7,
-    with_background_iou=0.6,
-    with_background_trained_too=0.85,
+from groundglass.evaluation.cells import Cell, Told
+from groundglass.evaluation.costs import Cost
+from groundglass.evaluation.curves import Histogram
+from groundglass.evaluation.published import Measured, Paper, Row, Scale, Table
+from groundglass.evaluation.statistics import Comparison
+from groundglass.evaluation.trials import Trial
+from groundglass.report.panels import OPAQUE, coloured
+from groundglass.report.reproduction import BINS, Run, page
+from groundglass.report.reproduction_figures import _means, histogram, losses, roc_curves
+
+TRIAL = Trial("table14", "a" * 16, "d" * 16, 0, 0, "all")
+LEVEL = {"stage": "1", "round": "2", "slices": "100", "agreement": "0.5", "confidence": "", "kept": "1",
+         "dice_ground_glass": "0.25", "dice_infection": ""}  # fmt: skip
+TABLE = Table(
+    title="Table 14",
+    row=[
+        Row(label="DRSegUNet", recipe="table14", cells=["", "0.89"]),
+        Row(label="more", recipe="other", against="table14"),
+        Row(label="TV-UNet", cells=["", "0.655"]),
+        Row(label="not run", recipe="absent"),
+    ],
+)
+PAPER = Paper(
+    title="A thesis",
+    whose="thesis",
+    notes="Beware.",
+    printed=["F1", "Dice"],
+    measured=[Measured(title="ours", regions=["infection"])],
+    scales={"full": Scale(recipes=["x"], size=64)},
+    table=[TABLE],
 )
 
 
-def run(recipe="table14", losses=((0.5, 0.25),), levels=(), histogram=(0,) * BINS):
-    return Run(recipe, 0, 2.0, losses, levels, histogram, 0.5)
+def run(recipe="table14", logs=(({"step": 1, "rate": 1.0, "cross_entropy": 0.5},),), **more):
+    own = {"costs": {}, "levels": (), "histogram": (0,) * BINS, "infection": None, "above": 0.5} | more
+    return Run(trial=replace(TRIAL, recipe=recipe), logs=logs, **own)
 
 
 def test_tables_name_the_substitute_and_mark_what_is_the_thesiss():
-    level = {
-        "stage": "1",
-        "slices": "100",
-        "agreement": "0.5",
-        "confidence": "",
-        "kept": "1",
-        "dice_ground_glass": "0.25",
-        "dice_infection": "",
-    }
-    text = tables([run(), run("table15", levels=(level,))], {"table14": MEANS, "table15": MEANS}, "on phantoms")
-    headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert len(headings) == 4
+    against = Comparison(0.125, -0.1, 0.35, 2.0, 0.04, 0.0625, 1.5, 5, "")
+    nothing = (None,)
+    told = [
+        Told(TABLE.row[0], (Cell(0.5, 0.0625, None),), nothing, (9, 4)),
+        Told(TABLE.row[1], (Cell(0.625, None, 0.03125),), (against,), (9, 4)),
+        Told(TABLE.row[2], nothing, nothing, (0, 0)),
+        Told(TABLE.row[3], nothing, nothing, (0, 0)),
+    ]
+    costs = ({"supervised": Cost(100, 2.0)}, {"prior": Cost(300, 3.0), "supervised": Cost(100, 2.0)})
+    runs = [run(costs=costs[0], levels=(LEVEL,)), run("other", costs=costs[1])]
+    lines = page(PAPER, {"Table 14": told}, runs, "on phantoms").splitlines()
+    headings = [line for line in lines if line.startswith("## ")]
+    assert len(headings) == 3
     assert all("on phantoms" in line for line in headings)
-    assert "| DRSegUNet |  | 0.89 |  | 0.500 | 0.500 | 0.700 |" in text
-    assert "| TV-UNet | | 0.655 |" in text
-    assert "| table14 | 0.500 | 0.750 | 0.700 | 0.850 | 0.900 |" in text
-    assert "| table15 | 0 | 1 | 100 | 0.500 |  | yes | 0.250 |  |" in text
+    for line in (
+        "| row | thesis F1 | thesis Dice | ours | slices, groups |",
+        "| DRSegUNet |  | 0.89 | 0.500 ± 0.062 | 9, 4 |",
+        "| more |  |  | 0.625, seeds ± 0.031 | 9, 4 |",
+        "| TV-UNet |  | 0.655 |  |  |",
+        "| more | table14 | ours | +0.125 [-0.100, +0.350], 5 | 0.040 | 0.062 | 1.500 |",
+        "| recipe | supervised | prior | all, min | times | compared with |",
+        "| table14 | 100, 2.0 min |  | 2.0 |  |  |",
+        "| other | 100, 2.0 min | 300, 3.0 min | 5.0 | 2.5 | table14 |",
+        "| table14 | 0 | 0 | 1 | 2 | 100 | 0.500 |  | yes | 0.250 |  |",
+        "Beware.",
+    ):
+        assert line in lines, line
+    assert not any("not run" in line for line in lines)
 
 
 def test_means_of_parts():
@@ -47,13 +81,31 @@ def test_means_of_parts():
 def test_a_half_itself_is_not_above_a_half():
     # 20 bins: the first ten end at 0.5
     counts = tuple(range(1, BINS + 1))
-    drawn = histogram([run(histogram=counts)], "on phantoms", after=True)
+    drawn = histogram([run(histogram=counts)], "t", "on phantoms", after=True)
     assert f"{100 * 55 / 210:.1f} %" in drawn
     assert f"{100 * 155 / 210:.1f} %" in drawn
-    assert histogram([run(histogram=counts)], "x", after=False).count("<rect") == BINS + 1
+    assert histogram([run(histogram=counts)], "t", "x", after=False).count("<rect") == BINS + 1
 
 
 def test_figures_are_svg_that_reads_and_escapes():
-    for drawn in (losses([run(), run("<b>", ((2.0,) * 50,))], "<on>"), histogram([run()], "<on>", after=False)):
+    levels = np.zeros((2, 256), int)
+    levels[0, 255], levels[0, 0], levels[1, 0] = 3, 1, 4  # three of four found without a false one: 0.75 + 0.25 / 2
+    runs = [run("<b>", infection=Histogram(*levels)), run("none")]
+    for drawn in (
+        losses([*runs, run("long", (({"step": 1, "rate": 1.0, "a": 2.0},) * 50,))], "<t>", "<on>"),
+        histogram(runs, "<t>", "<on>", after=False),
+        roc_curves(runs, "<t>", "<on>"),
+    ):
         ET.fromstring(drawn)  # noqa: S314 - ours
         assert "<on>" not in drawn
+        assert "<t>" not in drawn
+    assert "&lt;b&gt; 0.875" in drawn
+
+
+def test_what_may_be_no_lesion_is_left_grey():
+    sets = np.array([[3, 4, 8, 12, 15]], np.uint8)
+    grey = np.full((1, 5, 3), 100, np.float32)
+    made = coloured(grey, sets)
+    assert (made[0, [0, 4]] == 100).all()
+    assert made[0, 1] == pytest.approx([(1 - OPAQUE) * 100 + OPAQUE * part for part in (230, 159, 0)])
+    assert len({tuple(pixel) for pixel in made[0, 1:4]}) == 3

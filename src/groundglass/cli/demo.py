@@ -53,12 +53,11 @@ def run_demo(output: Path, seed: int, quiet: bool) -> None:
             write_series(made.scan, results.path(DICOM))
         phases.begin("drawing phantoms to learn from")
         store = trainings.prepare(output / STORE, seed, phases)
+        jobs = trainings.jobs()
+        phases.begin(f"training two methods with {len(trainings.SEEDS)} seeds each, {jobs} at a time")
+        scores = trainings.train(output / STORE, output / RUNS, jobs, phases)
         phases.end()
         seconds |= phases.seconds
-    scores: dict[tuple[str, int], trainings.Counted] = {}
-    for method in (trainings.BASELINE, trainings.OTHER):
-        with _timed(seconds, f"training {method}, {len(trainings.SEEDS)} times"):
-            scores |= trainings.train(store, output / RUNS, method, quiet)
     trainings.write_scores(output, scores)
     told = trainings.compared(scores, store)
     model = trainings.model_of(output / RUNS)

@@ -6,6 +6,8 @@ import csv
 import io
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Final
@@ -13,8 +15,8 @@ from typing import Final
 import torch
 
 from groundglass import __version__, runs
+from groundglass.cli.apart import Tell, apart, cores
 from groundglass.cli.phases import Phases
-from groundglass.cli.train import bar
 from groundglass.datasets._phantoms import draw
 from groundglass.datasets._preparing import prepare_into
 from groundglass.evaluation.overlap import METRICS, Counts, average
@@ -74,18 +76,41 @@ def _run(folder: Path, method: str, seed: int) -> Path:
     return folder / f"{method}-{seed}"
 
 
-def train(store: Store, folder: Path, method: str, quiet: bool) -> Scores:
-    """Train a method with each seed, going on where an earlier run in the folder stopped; score the held-out slices."""
+def jobs() -> int:
+    """How many trainings run at a time: as many as there are cores, if there are trainings for them."""
+    return min(cores(), len(SEEDS) * len((BASELINE, OTHER)))
+
+
+def train(store: Path, folder: Path, jobs: int, phases: Phases) -> Scores:
+    """Train both methods with each seed, going on where an earlier run in the folder stopped; score held-out slices.
+
+    Args:
+        store: its folder.
+        folder: a run is a folder in it.
+        jobs: how many trainings run at a time, on one thread each.
+        phases: are told how far the trainings are.
+    """
+    trainings = [(method, seed) for method in (BASELINE, OTHER) for seed in SEEDS]
+    steps = {training: recipe_of(*training).stage[0].training.steps for training in trainings}
+    work, total = partial(_train, store, folder), sum(steps.values())
+    scores = {}
+    for (method, seed), counted in apart(work, trainings, jobs, lambda done: phases.advance(done / total)):
+        scores[method, seed] = counted
+        phases.tell(f"{method} with seed {seed} is trained, {len(scores)} of {len(trainings)}")
+    return {training: scores[training] for training in trainings}
+
+
+def _train(store_folder: Path, folder: Path, training: tuple[str, int], tell: Tell) -> Counted:
+    method, seed = training
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of the precision at every start
-    return {(method, seed): _train(store, _run(folder, method, seed), method, seed, quiet) for seed in SEEDS}
-
-
-def _train(store: Store, folder: Path, method: str, seed: int, quiet: bool) -> Counted:
-    threads = torch.get_num_threads()
+    store, threads = open_store(store_folder), torch.get_num_threads()
     torch.set_num_threads(1)  # pictures so small are faster so, and a busy neighbour costs a half, not five sixths
     try:
         trained, dealt = runs.train(
-            recipe_of(method, seed), store, folder, lambda name, steps, _: bar(quiet, f"{name}, seed {seed}", steps)
+            recipe_of(method, seed),
+            store,
+            _run(folder, method, seed),
+            lambda *_: nullcontext(lambda report: tell(report.step)),
         )
         return runs.score(trained, store, dealt.test)
     finally:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -308,6 +308,7 @@ Results = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(metavar="CSV", help="Rows of all runs, continued; OUT/results.csv by default."),
 ]
+Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on its share of the cores.")]
 StudyConvention = Annotated[str, typer.Option("--convention", help="How slices are averaged.")]
 
 
@@ -321,10 +322,11 @@ def _crossval(
     split: SplitFile = None,
     results: Results = None,
     convention: StudyConvention = "present",
+    jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train and test recipes on folds by group and several seeds; the table, intervals and paired tests."""
-    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet)
+    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet, jobs)
 
 
 @study.command("budget")
@@ -338,6 +340,7 @@ def _budget(
     split: SplitFile = None,
     results: Results = None,
     convention: StudyConvention = "present",
+    jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """The same at several numbers of labels: what each recipe makes of few, as a table and a curve."""
@@ -345,7 +348,7 @@ def _budget(
     with _ending():
         if not numbers or len(numbers) != len(labels.split(",")) or min(numbers) < 1:
             raise UsageError(f"The labels {labels!r}.", expected="whole numbers, from 1", remedy="Such as 5,10,20,40")
-    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet)
+    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet, jobs)
 
 
 def _study(
@@ -359,6 +362,7 @@ def _study(
     results: Path | None,
     convention: str,
     quiet: bool,
+    jobs: int,
 ) -> None:
     with _ending():
         from groundglass.cli.tuning import tune_for_torch
@@ -368,7 +372,7 @@ def _study(
         from groundglass.cli.study import Options, run_study
 
         require_alone("groundglass study")
-        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet))
+        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet, jobs))
 
 
 @study.command("compare")
@@ -413,7 +417,7 @@ def _compare(
 
 @study.command("reproduce")
 def _reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet or ssinfnet: a file of recipes/published.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and runs.")],
     root: Annotated[
         Optional[Path],  # noqa: UP045
@@ -422,24 +426,30 @@ def _reproduce(
     on: Annotated[str, typer.Option(help="The data: covid_semiseg, or phantom, which needs no folder.")] = (
         "covid_semiseg"
     ),
-    fast: Annotated[bool, typer.Option("--fast", help="Small pictures, a tenth of the steps, one fold.")] = False,
+    small: Annotated[bool, typer.Option("--small", help="Small pictures and short schedules, for two cores.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Smaller still, a part of the steps, one fold: minutes.")
+    ] = False,
     folds: Folds = [],  # noqa: B006
-    recipes: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FOLDER", help="Of the recipes; recipes/PAPER by default."),
+    seeds: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="So many, from 0; by default as many as the paper's file says."),
     ] = None,
+    only: Annotated[list[str], typer.Option(metavar="RECIPE", help="This recipe only, again for more.")] = [],  # noqa: B006
+    recipes: Annotated[Path, typer.Option(metavar="FOLDER", help="Of all recipes.")] = Path("recipes"),
     quiet: Quiet = False,
 ) -> None:
     """A paper's tables: its recipes, run on what data there are, beside its numbers."""
     with _ending():
-        if paper != "drsegunet":
-            raise UsageError(f"There is no {paper!r} to reproduce.", expected="drsegunet", remedy="Take that.")
+        if small and fast:
+            raise UsageError("--small and --fast.", expected="one of them", remedy="Leave one out.")
         from groundglass.cli.tuning import tune_for_torch
 
         tune_for_torch()
-        from groundglass.cli.reproduce_drsegunet import Options, reproduce
+        from groundglass.cli.reproduce import Options, reproduce
 
-        reproduce(Options(output, recipes or Path("recipes") / paper, on, root, fast, folds, quiet))
+        scale: Literal["full", "small", "fast"] = "fast" if fast else "small" if small else "full"
+        reproduce(paper, Options(output, recipes, on, root, scale, folds, seeds, only, quiet))
 
 
 @study.command("audit")

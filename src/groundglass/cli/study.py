@@ -9,12 +9,18 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from groundglass import runs
+from groundglass.cli.apart import Tell, apart, cores
+from groundglass.cli.phases import Phases
 from groundglass.cli.train import bar
 from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import Convention
@@ -44,6 +50,8 @@ class Options:
         split: a file of folds; made by group if None.
         results: the rows of all runs, continued.
         convention: of the averages.
+        quiet: show no progress.
+        jobs: how many trainings run at a time, each on its share of the cores.
     """
 
     store: Path
@@ -55,6 +63,7 @@ class Options:
     results: Path | None = None
     convention: str = "present"
     quiet: bool = False
+    jobs: int = 1
 
 
 def run_study(recipe_files: Sequence[Path], options: Options) -> None:
@@ -76,8 +85,7 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
     rows = read_rows(results)
     left = [(recipe, trial) for recipe, trial in trials if replace(trial, recipe="") not in done(rows)]
     sys.stderr.write(f"{len(trials)} trainings, {len(trials) - len(left)} of them have results already.\n")
-    for number, (recipe, trial) in enumerate(left, 1):
-        made = _run(recipe, trial, store, split, options)
+    for number, ((_, trial), made) in enumerate(_runs(left, split, options), 1):
         # read again: another process may have written since
         rows = [*read_rows(results), *made]
         write_rows(results, rows)
@@ -113,11 +121,17 @@ def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Opt
     labels = [str(number) for number in options.labels] or [ALL]
     folds = options.folds or range(split.folds)
     for seed, amount, fold, (name, recipe) in product(range(options.seeds), labels, folds, recipes.items()):
-        table = recipe.model_dump()
-        table["seed"] = seed
-        table["data"] |= {"fold": fold, "folds": split.folds, "labels": None if amount == ALL else int(amount)}
-        made = Recipe.parse(table)
-        yield made, Trial(name, _digest(recipe), _data(store), seed, fold, amount)
+        yield trial_of(name, recipe, store, seed, (fold, split.folds), amount)
+
+
+def trial_of(
+    name: str, recipe: Recipe, store: Store, seed: int, fold: tuple[int, int], labels: str = ALL
+) -> tuple[Recipe, Trial]:
+    """A recipe with a seed, a fold of so many, and a number of labels, and the trial that it is."""
+    table = recipe.model_dump()
+    table["seed"] = seed
+    table["data"] |= {"fold": fold[0], "folds": fold[1], "labels": None if labels == ALL else int(labels)}
+    return Recipe.parse(table), Trial(name, _digest(recipe), _data(store), seed, fold[0], labels)
 
 
 def _digest(recipe: Recipe) -> str:
@@ -133,12 +147,30 @@ def _data(store: Store) -> str:
     return hashlib.sha256(f"{store.content} {json.dumps(store.preparation.as_json())}".encode()).hexdigest()[:16]
 
 
-def _run(recipe: Recipe, trial: Trial, store: Store, split: Split, options: Options) -> list[Row]:
+def _runs(
+    trials: Sequence[tuple[Recipe, Trial]], split: Split, options: Options
+) -> Iterator[tuple[tuple[Recipe, Trial], list[Row]]]:
+    """Every trial with its rows, as they end."""
+    if options.jobs == 1:
+        for recipe, trial in trials:
+            watch = lambda name, steps, _: bar(options.quiet, name, steps)  # noqa: E731
+            yield (recipe, trial), _run(recipe, trial, split, options, watch)
+        return
+    with Phases(options.quiet) as phases:
+        phases.begin(f"{len(trials)} trainings, {options.jobs} at a time")
+        yield from apart(partial(_run_apart, split, options), trials, options.jobs, lambda _: None)
+
+
+def _run_apart(split: Split, options: Options, made: tuple[Recipe, Trial], tell: Tell) -> list[Row]:
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    torch.set_num_threads(max(1, cores() // options.jobs))
+    return _run(*made, split, options, lambda *_: nullcontext(lambda report: tell(report.step)))
+
+
+def _run(recipe: Recipe, trial: Trial, split: Split, options: Options, watch: runs.Watch) -> list[Row]:
     folder = options.output / "runs" / f"{trial.digest}-{trial.labels}-{trial.seed}-{trial.fold}"
-    began = time.perf_counter()
-    method, dealt = runs.train(
-        recipe, store, folder, lambda name, steps, _: bar(options.quiet, name, steps), split=split
-    )
+    store, began = open_store(options.store), time.perf_counter()
+    method, dealt = runs.train(recipe, store, folder, watch, split=split)
     minutes = (time.perf_counter() - began) / 60
     counts = runs.score(method, store, dealt.test)
     shutil.rmtree(folder)  # its rows are what is kept

@@ -6,31 +6,17 @@ half a million names, and neither should be passed about. What comes back is an 
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
 
 from groundglass.datasets._case import Cases
 from groundglass.datasets._preparing import Job, Outcome, prepare_case
 from groundglass.errors import GroundglassError, ReadError
+from groundglass.workers import pool
 
 AHEAD = 2  # cases a worker may be ahead: enough that none waits for a slow one, few enough to hold nothing
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """An error of ours; exceptions with named arguments do not survive pickling."""
-
-    kind: type[GroundglassError]
-    found: str
-    expected: str
-    remedy: str
 
 
 def outcomes(read: Callable[[], Cases], count: int, job: Job, workers: int) -> Generator[Outcome, None, None]:
@@ -45,16 +31,15 @@ def outcomes(read: Callable[[], Cases], count: int, job: Job, workers: int) -> G
     Raises:
         GroundglassError: of the first case that raises one, or a process that was ended from outside.
     """
-    # spawned: a fork of a process with threads may hang
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (read, count, job))
-    waiting: deque[Future[Outcome | _Refusal]] = deque()
+    processes = pool(workers, _begin, read, count, job)
+    waiting: deque[Future[Outcome]] = deque()
     try:
         for number in range(count):
-            waiting.append(pool.submit(_work, number))
+            waiting.append(processes.submit(_work, number))
             if len(waiting) > AHEAD * workers:
-                yield _result(waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            yield _result(waiting.popleft())
+            yield waiting.popleft().result()
     except BrokenProcessPool:
         raise GroundglassError(
             "A process that prepared cases was ended from outside, as systems do when memory runs out.",
@@ -62,14 +47,7 @@ def outcomes(read: Callable[[], Cases], count: int, job: Job, workers: int) -> G
             remedy="Take fewer workers; the same command goes on where this one stopped.",
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _result(future: Future[Outcome | _Refusal]) -> Outcome:
-    result = future.result()
-    if isinstance(result, _Refusal):
-        raise result.kind(result.found, expected=result.expected, remedy=result.remedy)
-    return result
+        processes.shutdown(cancel_futures=True)
 
 
 class _Worker:
@@ -83,28 +61,15 @@ class _Worker:
 
 def _begin(read: Callable[[], Cases], count: int, job: Job) -> None:
     _Worker.read, _Worker.count, _Worker.job = staticmethod(read), count, job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed cannot tell its children; they would wait for ever."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _work(number: int) -> Outcome | _Refusal:
-    try:
-        if _Worker.cases is None:
-            _Worker.cases = _Worker.read()
-            if len(_Worker.cases) != _Worker.count:
-                raise ReadError(
-                    "The data set changed while it was prepared.",
-                    expected="a folder that nobody writes to",
-                    remedy="Run the same command again.",
-                )
-        return prepare_case(_Worker.cases.loaders[number](), _Worker.job)
-    except GroundglassError as error:
-        return _Refusal(type(error), error.found, error.expected, error.remedy)
+def _work(number: int) -> Outcome:
+    if _Worker.cases is None:
+        _Worker.cases = _Worker.read()
+        if len(_Worker.cases) != _Worker.count:
+            raise ReadError(
+                "The data set changed while it was prepared.",
+                expected="a folder that nobody writes to",
+                remedy="Run the same command again.",
+            )
+    return prepare_case(_Worker.cases.loaders[number](), _Worker.job)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
 from groundglass.errors import ReadError
 from groundglass.evaluation.conventions import Convention, Scored, sample
-from groundglass.evaluation.metrics import Evidence
+from groundglass.evaluation.metrics import METRICS, Evidence
 from groundglass.evaluation.overlap import Counts
 from groundglass.evaluation.statistics import Comparison, Summary, compare, summarise
 from groundglass.io.atomic import write_file
@@ -45,7 +45,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Row:
-    """What a trial came to on one held-out slice and region; ``minutes`` is of the whole training."""
+    """What a trial came to on one slice and region.
+
+    Attributes:
+        trial: which.
+        minutes: of the whole training.
+        slice: a held-out one, unless the file is of others.
+        group: of the slice.
+        region: key of the region.
+        counts: of its pixels.
+        values: metrics that cannot be made of the counts, by name, None where one is 0/0.
+    """
 
     trial: Trial
     minutes: float
@@ -53,10 +63,11 @@ class Row:
     group: str
     region: str
     counts: Counts
+    values: Mapping[str, float | None] = field(default_factory=dict)
 
 
-_TRIAL: Final = tuple(field.name for field in fields(Trial))
-_COUNTS: Final = tuple(field.name for field in fields(Counts))
+_TRIAL: Final = tuple(one.name for one in fields(Trial))
+_COUNTS: Final = tuple(one.name for one in fields(Counts))
 COLUMNS: Final = (*_TRIAL, "minutes", "slice", "group", "region", *_COUNTS)
 
 
@@ -71,13 +82,14 @@ def read_rows(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             table = csv.DictReader(stream)
-            if tuple(table.fieldnames or ()) != COLUMNS:
+            names = tuple(table.fieldnames or ())
+            if names[: len(COLUMNS)] != COLUMNS or not METRICS.keys() >= set(names[len(COLUMNS) :]):
                 raise ValueError("other columns")
             return [_row(cells) for cells in table]
     except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error):
         raise ReadError(
             f"{path.name} is no table of results, or it is damaged.",
-            expected=f"a CSV with the columns {', '.join(COLUMNS)}",
+            expected=f"a CSV with the columns {', '.join(COLUMNS)}, and metrics after them",
             remedy="Choose another file, or restore it.",
         ) from None
 
@@ -87,7 +99,8 @@ def _row(cells: Mapping[str, str]) -> Row:
         cells["recipe"], cells["digest"], cells["data"], int(cells["seed"]), int(cells["fold"]), cells["labels"]
     )
     counts = Counts(*(int(cells[name]) for name in _COUNTS))
-    return Row(trial, float(cells["minutes"]), cells["slice"], cells["group"], cells["region"], counts)
+    values = {name: float(cells[name]) if cells[name] else None for name in cells if name not in COLUMNS}
+    return Row(trial, float(cells["minutes"]), cells["slice"], cells["group"], cells["region"], counts, values)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -96,12 +109,15 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     Raises:
         WriteError: it could not be written; an older file is as it was.
     """
+    rows = list(rows)
+    metrics = list(dict.fromkeys(name for row in rows for name in row.values))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *metrics])
     for row in rows:
         told = (f"{row.minutes:.2f}", row.slice, row.group, row.region)
-        writer.writerow([*asdict(row.trial).values(), *told, *asdict(row.counts).values()])
+        more = ("" if (value := row.values.get(name)) is None else f"{value:.6f}" for name in metrics)
+        writer.writerow([*asdict(row.trial).values(), *told, *asdict(row.counts).values(), *more])
     write_file(path, text.getvalue().encode())
 
 
@@ -139,7 +155,7 @@ def entries(rows: Sequence[Row], metric: str, convention: Convention) -> list[En
             first: dict[tuple[str, int], tuple[str, float]] = {}
             for recipe in recipes:
                 chosen = [r for r in rows if (r.trial.recipe, r.trial.labels, r.region) == (recipe, labels, region)]
-                values = _values(chosen, metric, convention)
+                values = values_of(chosen, metric, convention)
                 first = first if recipe != recipes[0] else values
                 against = None if recipe == recipes[0] else _against(values, first)
                 if chosen:
@@ -147,11 +163,11 @@ def entries(rows: Sequence[Row], metric: str, convention: Convention) -> list[En
     return made
 
 
-def _values(rows: Sequence[Row], metric: str, convention: Convention) -> dict[tuple[str, int], tuple[str, float]]:
+def values_of(rows: Sequence[Row], metric: str, convention: Convention) -> dict[tuple[str, int], tuple[str, float]]:
     """(slice, seed) -> (group, value), of the slices that count."""
     values = {}
     for row in rows:
-        scored = Scored(row.slice, row.group, row.region, {"fixed": Evidence(row.counts)})
+        scored = Scored(row.slice, row.group, row.region, {"fixed": Evidence(row.counts, alone=row.values)})
         for value in sample(metric, [scored], [scored], convention).values:
             values[row.slice, row.trial.seed] = row.group, value
     return values

@@ -70,6 +70,7 @@ class Config:
 class InfNet(OfNetwork):
     """A network that tells infection from the rest, taught at every depth and by its edge; S_3 predicts."""
 
+    takes_unlabelled = False
     network: Network
 
     def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:

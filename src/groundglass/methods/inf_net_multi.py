@@ -49,6 +49,7 @@ class InfNetMulti(OfNetwork):
     """Tells the tissues of a lesion apart, given the picture and a map of the lesion."""
 
     takes_prior: ClassVar[bool] = True
+    takes_unlabelled = False
     network: Network
 
     def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.labels import CODE_OF_TISSUE, NAME_OF_CODE, NOT_LESION, Tissue
-from groundglass.report.label_pictures import colour_of_set, name_of_set
-from groundglass.report.panels import Panel, panel_page, png, slice_heading
+from groundglass.labels import NOT_LESION, Tissue
+from groundglass.report.label_pictures import name_of_set
+from groundglass.report.panels import coloured
+from groundglass.report.slice_page import Panel, heading_of, png, slice_page
 from groundglass.report.words import number, percent
-
-COVERED: Final = 0.55  # how much of a pixel's colour is its label's
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,21 +48,22 @@ class MapsContent:
 
 def panels(content: MapsContent) -> list[Panel]:
     """The picture, what the model says, the truth if it is known, and the maps, black for 0 and white for 1."""
+    grey = np.repeat(255 * content.picture[..., None], 3, axis=2)
     labelled = [("segmentation", "what the model says", content.sets)]
     if content.truth is not None:
         labelled.append(("truth", "what was outlined by hand", content.truth))
     return [
-        Panel("picture", "the slice as the model sees it", png(_grey(content.picture))),
-        *(Panel(name, title, png(_coloured(content.picture, sets))) for name, title, sets in labelled),
-        *(Panel(name, name.replace("_", " "), png(_grey(values))) for name, values in content.maps.items()),
+        Panel("picture", "the slice as the model sees it", png(_bytes(grey))),
+        *(Panel(name, title, png(_bytes(coloured(grey, sets)))) for name, title, sets in labelled),
+        *(Panel(name, name.replace("_", " "), png(_bytes(255 * values))) for name, values in content.maps.items()),
     ]
 
 
 def render(content: MapsContent) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
-    return panel_page(
+    return slice_page(
         title=f"Maps of a model, slice {content.slice}",
-        heading=slice_heading(content.case, content.slice, content.slices),
+        heading=heading_of(content.case, content.slice, content.slices),
         sentence=f"What the model shows of itself ({content.model}): {_names(content)}.",
         facts=facts(content),
         panels=panels(content),
@@ -89,28 +88,15 @@ def _names(content: MapsContent) -> str:
 
 
 def _notes(content: MapsContent) -> Sequence[str]:
-    colours = {Tissue.GROUND_GLASS: "orange", Tissue.CONSOLIDATION: "purple", Tissue.LUNG: "blue"}
-    named = ", ".join(f"{colour} {NAME_OF_CODE[CODE_OF_TISSUE[tissue]]}" for tissue, colour in colours.items())
     several = sorted({name_of_set(Tissue(value)) for value in np.unique(content.sets).tolist()})
     return (
-        f"Maps are black for 0 and white for 1. Colours: {named}. Told here: {'; '.join(several)}. Seen from the feet: "
-        "the patient's right is on the left.",
+        "Maps are black for 0 and white for 1. Orange is ground glass, purple consolidation, red either of them; told "
+        f"here: {'; '.join(several)}. Seen from the feet: the patient's right is on the left.",
         "A map tells what the model was taught to make of the slice, not why it answers as it does.",
     )
 
 
-def _grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    grey: NDArray[np.uint8] = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
-    return grey
-
-
-def _coloured(picture: NDArray[np.float32], sets: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with the colour of each pixel's label over it; of none where no lesion is possible."""
-    colours = np.zeros((16, 3), np.float32)
-    for value in range(1, 16):
-        colours[value] = colour_of_set(Tissue(value))
-    over = colours[sets]
-    share = np.where(over.any(axis=-1, keepdims=True), COVERED, 0.0)
-    mixed = share * over + (1 - share) * 255 * picture[..., None]
-    drawn: NDArray[np.uint8] = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
-    return drawn
+def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Values from 0 to 255, rounded."""
+    rounded: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return rounded

@@ -1,71 +1,65 @@
-"""A page of pictures side by side, with what they tell in words."""
+"""Slices in rows, what several networks found in them in columns: a PNG, for figures that compare by eye."""
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from groundglass import __version__
-from groundglass.report.frame import page
+from groundglass.labels import NOT_LESION, Region, Tissue
+from groundglass.report.label_pictures import colour_of_set
+
+SIDE: Final = 160  # pixels of a picture
+LINE: Final = 14
+GAP: Final = 4
+OPAQUE: Final = 0.6  # of a label over the picture
+INFECTION_COLOUR: Final = (213, 94, 0)  # either lesion: Okabe and Ito's vermilion, no tissue's own
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A picture.
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A slice as the network sees it.
 
     Attributes:
-        name: of its file, without number and suffix.
-        title: below it.
-        png: the picture.
+        name: of the slice.
+        picture: (H, W), [0, 1].
+        sets: label sets (H, W), uint8: the truth's, then each network's.
     """
 
     name: str
-    title: str
-    png: bytes
-
-    def file(self, place: int) -> str:
-        """What it is called as the panel at a place, from 1."""
-        return f"{place:02d}_{self.name}.png"
+    picture: NDArray[np.float32]
+    sets: tuple[NDArray[np.uint8], ...]
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
-    """A picture as a PNG: grey (rows, columns), or in colours (rows, columns, 3)."""
+def panels(slices: Sequence[Slice], names: Sequence[str], title: str) -> bytes:
+    """A PNG with a row a slice: the picture, the truth, and what each of the named networks found."""
+    columns = ["picture", "truth", *names]
+    drawn = Image.new("RGB", (len(columns) * (SIDE + GAP), 2 * LINE + len(slices) * (SIDE + GAP)))
+    pen = ImageDraw.Draw(drawn)
+    pen.text((2, 1), title, fill=(255, 255, 255))
+    for place, name in enumerate(columns):
+        pen.text((place * (SIDE + GAP) + 2, LINE + 1), name, fill=(255, 255, 255))
+    for row, one in enumerate(slices):
+        grey = np.repeat(255 * np.clip(one.picture, 0, 1)[..., None], 3, axis=2)
+        for place, panel in enumerate([grey, *(coloured(grey, sets) for sets in one.sets)]):
+            picture = Image.fromarray(panel.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            drawn.paste(picture, (place * (SIDE + GAP), 2 * LINE + row * (SIDE + GAP)))
     stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", optimize=True)
+    drawn.save(stream, "PNG")
     return stream.getvalue()
 
 
-def panel_page(
-    title: str, heading: str, sentence: str, facts: Sequence[str], panels: Sequence[Panel], notes: Sequence[str]
-) -> str:
-    """The page as HTML, in one piece: it loads nothing and runs nothing."""
-    shown = [
-        {
-            "uri": "data:image/png;base64," + base64.b64encode(panel.png).decode("ascii"),
-            "title": panel.title,
-            "alt": f"Picture {place}: {panel.title}.",
-        }
-        for place, panel in enumerate(panels, 1)
-    ]
-    return page(
-        "panels.html",
-        version=__version__,
-        sheets=("panels.css",),
-        title=title,
-        heading=heading,
-        sentence=sentence,
-        facts=facts,
-        panels=shown,
-        notes=notes,
-    )
-
-
-def slice_heading(case: str, number: int, slices: int) -> str:
-    """Of a page about one slice, its number counted from 1."""
-    return f"{case}, slice {number} of {slices} (1 is nearest the feet)"
+def coloured(grey: NDArray[np.float32], sets: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A picture (H, W, 3), 0 to 255, with lesions in the palette's colours over it."""
+    made = grey.copy()
+    for value in np.unique(sets).tolist():
+        if value & ~NOT_LESION and not value & NOT_LESION:
+            where = sets == value
+            colour = INFECTION_COLOUR if value == Region.INFECTION.value else colour_of_set(Tissue(value))
+            made[where] = (1 - OPAQUE) * grey[where] + OPAQUE * np.array(colour, np.float32)
+    return made

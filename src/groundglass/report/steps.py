@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.preprocess.clusters import Steps
-from groundglass.report.panels import Panel, panel_page, png, slice_heading
+from groundglass.report.slice_page import Panel, heading_of, png, slice_page
 from groundglass.report.words import number
 
 GREY_HU: Final = (-1000.0, 400.0)  # black and white
@@ -61,9 +61,9 @@ def _grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
 def render(content: StepsContent) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
     low, high = (number(hu, 0) for hu in GREY_HU)
-    return panel_page(
+    return slice_page(
         title=f"Steps of k-means, slice {content.slice}",
-        heading=slice_heading(content.case, content.slice, content.slices),
+        heading=heading_of(content.case, content.slice, content.slices),
         sentence=f"Ground glass by clusters of grey values, {content.way}: "
         f"{_area(content.steps.ground_glass, content.pixel_cm2)}.",
         facts=_facts(content),

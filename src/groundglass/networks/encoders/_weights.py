@@ -185,18 +185,26 @@ def load(path: Path) -> dict[str, Tensor]:
 
 def _compare(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], left_out: tuple[str, ...]) -> None:
     """Refuse a state that is another network's, naming the first difference and how many more there are."""
-    missing = [name for name in wanted if name not in state]
-    unknown = [name for name in state if name not in wanted and not name.startswith(left_out)]
+    found = difference({name: tensor for name, tensor in state.items() if not name.startswith(left_out)}, wanted)
+    if found is not None:
+        raise ReadError(
+            f"The file {path.name!r} {found}.",
+            expected="weights of this encoder",
+            remedy="Give the file that was published for it, or name the encoder that the file is of.",
+        )
+
+
+def difference(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    """The first name or shape in which weights are not those of a network, and how many more; None where they are."""
+    missing = [repr(name) for name in wanted if name not in state]
+    unknown = [repr(name) for name in state if name not in wanted]
     other = [
         f"{name!r} of shape {tuple(state[name].shape)} for {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    for verb, names in (("lacks", list(map(repr, missing))), ("holds", list(map(repr, unknown))), ("holds", other)):
+    for verb, names in (("lacks", missing), ("holds", unknown), ("holds", other)):
         if names:
             more = f" and {len(names) - 1} more (of {len(wanted)} tensors)" if len(names) > 1 else ""
-            raise ReadError(
-                f"The file {path.name!r} {verb} {names[0]}{more}.",
-                expected="weights of this encoder",
-                remedy="Give the file that was published for it, or name the encoder that the file is of.",
-            )
+            return f"{verb} {names[0]}{more}"
+    return None

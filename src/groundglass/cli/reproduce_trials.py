@@ -1,0 +1,216 @@
+"""A trial of ``groundglass study reproduce``: a recipe trained with a seed and a fold, and all that it leaves.
+
+FOLDER/stage-N/log.csv   of each training
+FOLDER/levels.csv        where it labels slices itself
+FOLDER/found.npz         label sets that it found in held-out slices, as the network sees them, by number
+FOLDER/curves.json       probabilities of held-out slices by level, and where its priors lie
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass import runs
+from groundglass.cli.train import bar
+from groundglass.engine.fit import Report
+from groundglass.engine.log import LOG_FILE, read_log
+from groundglass.errors import LabelError, ReadError
+from groundglass.evaluation.costs import Sitting, add_sitting, costs, read_sittings
+from groundglass.evaluation.curves import Histogram
+from groundglass.evaluation.metrics import Evidence, examine
+from groundglass.evaluation.metrics import value as value_of
+from groundglass.evaluation.published import CLASSES, Paper
+from groundglass.evaluation.trials import Row, Trial
+from groundglass.inference.predict import decide
+from groundglass.io.atomic import write_file
+from groundglass.labels import Region, check_label_sets, inside, outside
+from groundglass.levels import LEVELS_FILE
+from groundglass.methods._method import Method
+from groundglass.preprocess.slices import restore
+from groundglass.pseudo_labels import predicted
+from groundglass.recipe import Recipe
+from groundglass.report.reproduction import BINS, Run
+from groundglass.store import Store
+
+CURVES_FILE: Final = "curves.json"
+FOUND_FILE: Final = "found.npz"
+SPENT_FILE: Final = "spent.csv"
+PRIORS: Final = "priors"
+
+
+def run_trial(
+    trial: Trial, recipe: Recipe, paper: Paper, store: Store, output: Path, folder: Path, quiet: bool
+) -> tuple[list[Row], list[Row]]:
+    """Train a trial, going on where it stopped, and score it.
+
+    Args:
+        trial: which.
+        recipe: with its seed and fold.
+        paper: what is asked of it.
+        store: of the data.
+        output: folder of everything.
+        folder: the trial's own.
+        quiet: show no progress.
+
+    Returns:
+        rows of held-out slices, and of those that were trained on where the paper's tables count them.
+    """
+    entered: list[str] = []
+
+    @contextmanager
+    def watch(title: str, steps: int, of_stage: Path) -> Iterator[Callable[[Report], None]]:
+        stage, done, began = of_stage.relative_to(output).as_posix(), 0, time.perf_counter()
+        entered.append(stage)
+        with bar(quiet, title, steps) as show:
+
+            def tell(report: Report) -> None:
+                nonlocal done
+                done += 1
+                show(report)
+
+            try:
+                yield tell
+            finally:
+                if done:
+                    seconds = time.perf_counter() - began
+                    add_sitting(output / SPENT_FILE, Sitting(stage, _phase(stage, recipe), steps, done, seconds))
+
+    method, dealt = runs.train(recipe, store, folder, watch, shared=output / PRIORS)
+    mine = sorted({"/".join(stage.split("/")[:2]) for stage in entered})
+    spent = costs(read_sittings(output / SPENT_FILE), mine)
+    minutes = sum(cost.minutes for cost in spent.values())
+    held_out = [
+        _row(trial, minutes, store, number, name, evidence, paper)
+        for number, name, evidence in _examined(method, store, dealt.test, recipe, paper)
+    ]
+    trained = [
+        _row(trial, minutes, store, number, name, evidence, paper)
+        for number, name, evidence in (
+            _examined(method, store, dealt.train, recipe, paper) if paper.trained_too else ()
+        )
+    ]
+    _write_found(method, store, dealt.test, recipe, folder, mine)
+    return held_out, trained
+
+
+def _phase(stage: str, recipe: Recipe) -> str:
+    """What a stage is called among the costs: its method, on labels of its own or not; ``prior`` in one."""
+    place = re.search(r"/stage-(\d+)", stage)
+    if stage.startswith(f"{PRIORS}/") or place is None:
+        return "prior"
+    own = recipe.stage[int(place[1]) - 1]
+    return f"{own.method}, own labels" if own.labels is not None else own.method
+
+
+def _examined(
+    method: Method, store: Store, numbers: Sequence[int], recipe: Recipe, paper: Paper
+) -> Iterator[tuple[int, str, Evidence]]:
+    """Each slice with labels and each class that the method tells, at native resolution.
+
+    A pixel is of the class whose probability is largest, and above the recipe's limit.
+    """
+    for number, probability in predicted(store, method, numbers):
+        truth = store.label_set(number)
+        if truth is None:
+            continue
+        whole = restore(probability, store.frame(number))
+        found = decide(whole, method.outputs, recipe.above)
+        for name, tissues in CLASSES.items():
+            channels = [place for place, group in enumerate(method.outputs) if not group & ~int(tissues.value)]
+            if sum(method.outputs[place] for place in channels) != int(tissues.value):
+                continue  # the method does not tell it from the rest
+            true = inside(truth, tissues)
+            known = true | outside(truth, tissues)
+            scores = whole[channels].sum(axis=0).clip(0, 1)
+            spacing = store.slices[number].spacing_mm
+            yield number, name, examine(inside(found, tissues), true, known, paper.metrics, spacing, scores)
+
+
+def _row(trial: Trial, minutes: float, store: Store, number: int, name: str, evidence: Evidence, paper: Paper) -> Row:
+    info = store.slices[number]
+    values = {metric: value_of(metric, evidence) for metric in paper.examined}
+    return Row(trial, minutes, info.id, info.group, name, evidence.overlap, values)
+
+
+def _write_found(
+    method: Method, store: Store, numbers: Sequence[int], recipe: Recipe, folder: Path, mine: Sequence[str]
+) -> None:
+    """What the figures are drawn of."""
+    sets: dict[str, NDArray[np.uint8]] = {}
+    counts = np.zeros(BINS, np.int64)
+    of_infection: Histogram | None = None
+    infection = Region.INFECTION
+    channels = [place for place, group in enumerate(method.outputs) if not group & ~infection.value]
+    for number, probability in predicted(store, method, numbers):
+        counts += np.histogram(probability, BINS, (0, 1))[0]
+        truth = store.prepared_label_set(number)
+        if truth is not None and channels:
+            true = inside(truth, infection)
+            scores = probability[channels].sum(axis=0).clip(0, 1)
+            own = Histogram.of(scores, true, true | outside(truth, infection))
+            of_infection = own if of_infection is None else of_infection + own
+        sets[str(number)] = decide(probability, method.outputs, recipe.above)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **sets)  # type: ignore[arg-type] # of arrays by name
+    write_file(folder / FOUND_FILE, stream.getvalue())
+    told = {
+        "probabilities": counts.tolist(),
+        "infection": None if of_infection is None else [of_infection.inside.tolist(), of_infection.outside.tolist()],
+        "folders": list(mine),
+    }
+    write_file(folder / CURVES_FILE, (json.dumps(told) + "\n").encode())
+
+
+def read_run(trial: Trial, folder: Path, output: Path, recipe: Recipe) -> Run:
+    """What a trial that is done left for the figures.
+
+    Raises:
+        ReadError: it is damaged.
+    """
+    try:
+        told = json.loads((folder / CURVES_FILE).read_text(encoding="utf-8"))
+        levels = folder / LEVELS_FILE
+        return Run(
+            trial=trial,
+            costs=costs(read_sittings(output / SPENT_FILE), told["folders"]),
+            logs=tuple(read_log(path / LOG_FILE) for path in sorted(folder.glob("stage-*"))),
+            levels=tuple(csv.DictReader(levels.read_text(encoding="utf-8").splitlines())) if levels.exists() else (),
+            histogram=tuple(told["probabilities"]),
+            infection=None if told["infection"] is None else Histogram(*map(np.array, told["infection"])),
+            above=recipe.above,
+        )
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        raise _damaged(folder) from None
+
+
+def found(folder: Path, number: int) -> NDArray[np.uint8]:
+    """Label sets that a trial found in a held-out slice, as the network sees it, uint8 (height, width).
+
+    Raises:
+        ReadError: there are none, or they are damaged.
+    """
+    try:
+        with np.load(folder / FOUND_FILE) as sets:
+            return check_label_sets(sets[str(number)])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, LabelError):
+        raise _damaged(folder) from None
+
+
+def _damaged(folder: Path) -> ReadError:
+    return ReadError(
+        f"What a trial left in {folder.name} is damaged.",
+        expected="what an earlier call wrote",
+        remedy="Remove that folder: the trial is run again.",
+    )
