@@ -120,7 +120,7 @@ def test_what_may_be_of_several_classes_counts_for_nothing_in_real():
 
 
 def test_the_discriminators_loss_does_not_reach_the_network():
-    made = method()
+    made = Jin2022(Given(), OUTPUTS).train()
     _, discriminator = made.updates(labelled(), unlabelled(0.25, 0.75), SECOND)
     slopes = torch.autograd.grad(sum(discriminator.losses.values()), [made.network.scale], allow_unused=True)
     assert slopes == (None,)
