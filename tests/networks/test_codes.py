@@ -70,7 +70,8 @@ def test_a_rare_code_is_put_where_a_feature_lies_and_the_others_stay():
     torch.manual_seed(0)
     made(row(2.0, 14.0))
     assert min(abs(made.codes[2].item() - place) for place in (2.0, 14.0)) < 1e-5
-    assert made.share[2] > 0.3
+    given = 0.1 / 3 / 0.99**20
+    assert made.share[2].item() == pytest.approx(0.99 * given + 0.01 * 0.5)  # one of two features chose it
     other = book().train()
     other.share[2] = 0.04
     other(row(2.0, 14.0))
@@ -80,6 +81,14 @@ def test_a_rare_code_is_put_where_a_feature_lies_and_the_others_stay():
     torch.manual_seed(0)
     again(row(2.0, 14.0))
     assert torch.equal(again.codes, made.codes)
+
+
+def test_a_code_that_was_put_elsewhere_has_twenty_batches_to_be_chosen():
+    made = book(torch.tensor([[0.0], [10.0], [1000.0]])).train()
+    made.share[2] = 0.1 / 3 / 0.99**20 * 1.0001
+    for batch in range(1, 22):
+        made(row(0.0, 10.0))
+        assert (made.codes[2].item() > 999) == (batch <= 20)
 
 
 def test_the_first_batch_gives_all_codes():

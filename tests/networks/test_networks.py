@@ -57,7 +57,7 @@ PUBLISHED = {  # weights with one channel in and four classes out; the networks'
     "unet_efficientnet": 5_197_508,
     "unet_encoder": 24_430_020,
     "unet_plus_plus": 9_045_348,
-    "vq_unet": 32_833_077,
+    "vq_unet": 32_833_205,
 }
 
 

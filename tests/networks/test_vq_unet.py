@@ -27,8 +27,8 @@ def test_the_codes_stand_beside_what_went_down_at_a_quarter():
 
 
 def test_it_is_unet_encoder_and_the_branch_by_hand():
-    """1 x 1 to each code; the drawing's 3 x 3 at three sizes, batch norm, its head; 128 more channels to the way up."""
-    to_codes = (2048 + 256) * 64 + 2 * 64
+    """1 x 1 and batch norm to each code; the drawing's 3 x 3 at three sizes; 128 more channels to the way up."""
+    to_codes = (2048 + 256) * 64 + 2 * 2 * 64
     drawing = 9 * (128 * 64 + 64 * 32 + 32 * 16) + 2 * (64 + 32 + 16) + 16 + 1
     with torch.device("meta"):
         plain, whole = UNetEncoder(encoder="resnet50"), VQUNet()
@@ -103,7 +103,7 @@ def test_it_learns_to_draw_a_picture():
         (error + coded.loss).backward()
         optimiser.step()
         errors.append(error.item())
-    assert errors[-1] < 0.045 < 0.1 < errors[0]  # one grey for all is off by 0.09
+    assert errors[-1] < 0.04 < 0.08 < errors[0]  # one grey for all is off by 0.09
 
 
 def test_an_encoder_without_features_at_a_quarter_is_refused():

@@ -12,8 +12,9 @@ Jin et al. (Inform. Sci. 2022), eq. 1 and 2, use it.
 | | and eq. 2's second term is left out; else the term moves them |
 
 Ours: a code that has become rare, below a tenth of an even share, is put where a feature of the batch lies, drawn by
-torch's own generator; at the first batch that is all of them. Use is counted as a share of the batch's features, so
-that batches of any size weigh the same. As batch norm, the codes move at each training-mode pass and rest in eval mode.
+torch's own generator; at the first batch that is all of them. It then has twenty batches to be chosen, and little
+weight, so that it soon moves to what chose it. Use is counted as a share of the batch's features, so that batches of
+any size weigh the same. As batch norm, the codes move at each training-mode pass and rest in eval mode.
 Over several processes they are averaged as batch statistics are.
 """
 
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 COMMITMENT: Final = 0.25
 DECAY: Final = 0.99
 RARE: Final = 0.1  # of an even share
+TRIED: Final = 20  # batches that a code has, once put elsewhere, until it is rare again if none chose it
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ class Codebook(nn.Module):
         drawn = torch.randint(len(flat), (len(self.codes),)).to(flat.device)  # always: one stream of random numbers
         rare = self.share < RARE * even
         self.codes.copy_(torch.where(rare[:, None], flat[drawn], self.codes))
-        self.share.copy_(torch.where(rare, even, self.share))
+        self.share.copy_(torch.where(rare, RARE * even / DECAY**TRIED, self.share))
 
     @torch.no_grad()
     def _count(self, flat: Tensor, numbers: Tensor) -> None:

@@ -9,6 +9,7 @@
 
 The paper has "a shared codebook" in one place and two levels after VQ-VAE-2 in all others; here each has its own. Sizes
 of codebooks and decoder are not given. In VQ-VAE-2 the bottom code is made of the top one too; here it is not (ours).
+Batch norm before each codebook (ours) keeps features where their codes are while the encoder learns.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class VQBranch(nn.Module):
                 expected=f"some at 1/{BOTTOM}, and smaller ones",
                 remedy="Take another encoder.",
             )
-        self.to_top = nn.Conv2d(beside[self.reduction], channels, 1)
-        self.to_bottom = nn.Conv2d(beside[BOTTOM], channels, 1)
+        self.to_top = conv_norm(beside[self.reduction], channels, 1, relu=False)
+        self.to_bottom = conv_norm(beside[BOTTOM], channels, 1, relu=False)
         self.top = Codebook(codes, channels, moving_average=moving_average)
         self.bottom = Codebook(codes, channels, moving_average=moving_average)
         self.decoder = nn.Sequential(
