@@ -117,8 +117,7 @@ def recipes(tmp_path, monkeypatch, patients):
     monkeypatch.setattr(reproduce, "draw", lambda *_: patients)
     folder = tmp_path / "recipes"
     (folder / "toy").mkdir(parents=True)
-    (folder / "published").mkdir()
-    (folder / "published" / "toy.toml").write_text(PAPER)
+    (folder / "toy.tables").write_text(PAPER)
     (folder / "toy" / "plain.toml").write_text(PLAIN)
     (folder / "toy" / "level.toml").write_text(LEVEL)
     # they differ in what the prior does not look at

@@ -16,8 +16,7 @@ row = [{ label = "a", recipe = "x", cells = ["1"] }, { label = "b", recipe = "y"
 
 
 def written(tmp_path, text):
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "toy.toml").write_text(text)
+    (tmp_path / "toy.tables").write_text(text)
     return tmp_path
 
 

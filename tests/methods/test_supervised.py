@@ -22,8 +22,15 @@ def test_needs_no_unlabelled_slices_and_adds_cross_entropy_and_dice():
     assert set(losses(Config())) == {"cross_entropy", "dice"}
 
 
-def test_without_a_weight_there_is_no_dice():
-    assert set(losses(Config(dice=0.0))) == {"cross_entropy"}
+def test_without_a_weight_dice_is_no_loss_and_told_of():
+    method = Supervised(nn.Conv2d(1, 2, 1), (3, 12), Config(dice=0.0))
+    nn.init.zeros_(method.network.weight)
+    nn.init.zeros_(method.network.bias)
+    (update,) = method.updates(batch(), None, Progress(0, 1))
+    assert set(update.losses) == {"cross_entropy"}
+    assert {name: value.item() for name, value in update.told.items()} == {"soft_dice": 0.5}  # p = 1/2 of a half
+    (update,) = Supervised(nn.Conv2d(1, 2, 1), (3, 12), Config()).updates(batch(), None, Progress(0, 1))
+    assert not update.told
 
 
 def test_dice_is_the_mean_over_regions_that_occur_times_its_weight():

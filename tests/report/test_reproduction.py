@@ -12,7 +12,7 @@ from groundglass.evaluation.statistics import Comparison
 from groundglass.evaluation.trials import Trial
 from groundglass.report.panels import OPAQUE, coloured
 from groundglass.report.reproduction import BINS, Run, page
-from groundglass.report.reproduction_figures import _means, histogram, losses, roc_curves
+from groundglass.report.reproduction_figures import BELOW, HIGH, LEFT, TOP, WIDE, _means, histogram, losses, roc_curves
 
 TRIAL = Trial("table14", "a" * 16, "d" * 16, 0, 0, "all")
 LEVEL = {"stage": "1", "round": "2", "slices": "100", "agreement": "0.5", "confidence": "", "kept": "1",
@@ -100,6 +100,14 @@ def test_figures_are_svg_that_reads_and_escapes():
         assert "<on>" not in drawn
         assert "<t>" not in drawn
     assert "&lt;b&gt; 0.875" in drawn
+
+
+def test_a_column_of_the_log_is_drawn_from_0_to_1_where_a_run_has_it():
+    logs = (({"step": 1, "rate": 1.0, "a": 2.0, "dice": 0.0}, {"step": 2, "rate": 1.0, "a": 2.0, "dice": 1.0}),)
+    drawn = losses([run("with", logs), run("without", (({"step": 1, "rate": 1.0, "a": 2.0},),))], "t", "x", "dice")
+    bottom, top = HIGH - BELOW, TOP
+    assert f'd="M{LEFT:.1f} {bottom:.1f}L{WIDE - 190:.1f} {top:.1f}"' in drawn
+    assert "without" not in drawn
 
 
 def test_what_may_be_no_lesion_is_left_grey():

@@ -417,7 +417,7 @@ def _compare(
 
 @study.command("reproduce")
 def _reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet or ssinfnet: a file of recipes/published.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet or ssinfnet: a file recipes/PAPER.tables.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and runs.")],
     root: Annotated[
         Optional[Path],  # noqa: UP045

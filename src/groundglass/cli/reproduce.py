@@ -271,7 +271,7 @@ def _drawn(figure: Figure, made: Sequence[Done], store: Store, heading: str) -> 
     if not runs:
         return []
     if figure.kind == "losses":
-        return [(f"{figure.file}.svg", losses(runs, figure.title, heading).encode())]
+        return [(f"{figure.file}.svg", losses(runs, figure.title, heading, figure.column).encode())]
     if figure.kind == "probabilities":
         return [
             (f"{figure.file}-{word}.svg", histogram(runs, figure.title, heading, after=after).encode())

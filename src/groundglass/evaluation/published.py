@@ -1,6 +1,7 @@
-"""A paper's tables as printed, and what of ours stands beside each number: ``recipes/published/PAPER.toml``.
+"""A paper's tables as printed, and what of ours stands beside each number: ``recipes/PAPER.tables``.
 
-A paper that is reproduced is that file and its recipes; no code is of one paper. A row has the printed cells, and the
+A paper that is reproduced is that file and its recipes; no code is of one paper. It is TOML of another suffix, so that
+nobody who looks for recipes takes it for one. A row has the printed cells, and the
 recipe that it is of, or none: then it is a rival's.
 """
 
@@ -18,7 +19,7 @@ from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.metrics import METRICS
 from groundglass.labels import NOT_LESION, Region, Tissue
 
-FOLDER: Final = "published"  # in that of all recipes
+SUFFIX: Final = ".tables"
 BACKGROUND: Final = "background"
 # What is scored, by name. Papers have background (and lung, where labels do not part them) as a class beside lesions.
 CLASSES: Final[Mapping[str, Region | Tissue]] = {
@@ -89,12 +90,14 @@ class Figure(_Part):
         file: its name, without its suffix.
         title: over it.
         recipes: that it shows; all if empty.
+        column: of ``losses``, another column of the log, from 0 to 1.
     """
 
     kind: Literal["losses", "probabilities", "roc", "panels"]
     file: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     title: str
     recipes: list[str] = []
+    column: str | None = None
 
 
 class Scale(_Part):
@@ -195,7 +198,7 @@ class Paper(_Part):
 
 def papers(recipes: Path) -> list[str]:
     """Names of the papers that a folder of recipes has the tables of."""
-    return sorted(path.stem for path in (recipes / FOLDER).glob("*.toml"))
+    return sorted(path.stem for path in recipes.glob(f"*{SUFFIX}"))
 
 
 def read_paper(recipes: Path, name: str) -> Paper:
@@ -213,7 +216,7 @@ def read_paper(recipes: Path, name: str) -> Paper:
     if not known:
         raise UsageError(
             "There are no published tables where they are looked for.",
-            expected=f"the folder recipes of the repository, with {FOLDER}/PAPER.toml in it",
+            expected=f"the folder recipes of the repository, with PAPER{SUFFIX} in it",
             remedy="Go to the repository's folder, or say where they are with --recipes.",
         )
     if name not in known:
@@ -224,7 +227,7 @@ def read_paper(recipes: Path, name: str) -> Paper:
             remedy=f"Did you mean {near[0]!r}?" if near else "Take one of these.",
         )
     try:
-        table: dict[str, Any] = tomllib.loads((recipes / FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+        table: dict[str, Any] = tomllib.loads((recipes / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
         return Paper.model_validate(table)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         told = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it cannot be read"
@@ -232,7 +235,7 @@ def read_paper(recipes: Path, name: str) -> Paper:
         fault = error.errors(include_url=False, include_context=False)[0]
         told = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
     raise ReadError(
-        f"{name}.toml holds no published tables: {told}.",
+        f"{name}{SUFFIX} holds no published tables: {told}.",
         expected="the keys of groundglass.evaluation.published, cells for each column, metrics and regions that exist",
-        remedy=f"Compare it with another in {FOLDER}.",
+        remedy="Compare it with another.",
     )

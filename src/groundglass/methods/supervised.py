@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.connectivity import total_variation
+from groundglass.losses.region_dice import region_dice
 from groundglass.losses.supervised import label_set_losses
 from groundglass.methods._method import OfNetwork, Update
 from groundglass.networks._network import Network
@@ -59,8 +60,16 @@ class Supervised(OfNetwork):
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step: the labelled slices' loss."""
         del unlabelled, progress
-        each = [self._losses(logits, labelled.label_set) for logits in self._answers(labelled.image)]
-        yield Update("network", {name: torch.stack([losses[name] for losses in each]).mean() for name in each[0]})
+        answers = self._answers(labelled.image)
+        each = [self._losses(logits, labelled.label_set) for logits in answers]
+        losses = {name: torch.stack([one[name] for one in each]).mean() for name in each[0]}
+        yield Update("network", losses, told=self._told(answers[0], labelled.label_set))
+
+    @torch.no_grad()
+    def _told(self, logits: Tensor, label_set: Tensor) -> dict[str, Tensor]:
+        """Where Dice is no loss, ``soft_dice``: its mean over the regions that occur in the batch, for the log."""
+        regions = {} if self.config.dice else region_dice(logits, label_set, self.outputs)
+        return {"soft_dice": 1 - torch.stack(list(regions.values())).mean()} if regions else {}
 
     def _answers(self, image: Tensor) -> list[Tensor]:
         """The network's logits (B, K, H, W); what has other channels, as an edge has, is no answer."""

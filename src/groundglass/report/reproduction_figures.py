@@ -27,23 +27,29 @@ def _frame(title: str, heading: str) -> list[str]:
     ]
 
 
-def losses(runs: Sequence[Run], title: str, heading: str) -> str:
-    """A log's first loss over the training, in means of twentieths, on a logarithmic axis; the first seed and fold."""
-    low, high = -3.0, 1.0
+def losses(runs: Sequence[Run], title: str, heading: str, column: str | None = None) -> str:
+    """A log's first loss over the training, in means of twentieths, on a logarithmic axis; the first seed and fold.
+
+    With ``column`` that column, on an axis from 0 to 1.
+    """
+    ticks = [10.0**power for power in range(-3, 2)] if column is None else [0.0, 0.25, 0.5, 0.75, 1.0]
 
     def down(value: float) -> float:
-        share = (min(max(log10(max(value, 1e-12)), low), high) - low) / (high - low)
-        return HIGH - BELOW - share * (HIGH - BELOW - TOP)
+        share = value if column is not None else (log10(max(value, 1e-12)) + 3) / 4
+        return HIGH - BELOW - min(max(share, 0.0), 1.0) * (HIGH - BELOW - TOP)
 
     parts = _frame(title, heading)
-    for power in range(int(low), int(high) + 1):
-        at = down(10.0**power)
+    for tick in ticks:
+        at = down(tick)
         parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDE - 10}" stroke="#ddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{tick:g}</text>')
     first = runs[0].trial
     shown = [run for run in runs if (run.trial.seed, run.trial.fold) == (first.seed, first.fold) and any(run.logs)]
     for number, run in enumerate(shown):
-        values = _means([_loss(row) for log in run.logs for row in log], BINS)
+        told = [_loss(row) if column is None else row.get(column) for log in run.logs for row in log]
+        values = _means([value for value in told if value is not None], BINS)
+        if not values:
+            continue
         step = (WIDE - 190 - LEFT) / max(len(values) - 1, 1)
         path = "L".join(f"{LEFT + place * step:.1f} {down(value):.1f}" for place, value in enumerate(values))
         parts.append(f'<path d="M{path}" fill="none" {_stroke(number)}/>')
