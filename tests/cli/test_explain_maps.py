@@ -99,3 +99,24 @@ def test_a_model_that_shows_nothing_else_and_what_cannot_be(run, dicom, trained,
     assert "no checkpoint" in run("explain", "maps", dicom, "--model", tmp_path / "no", "-o", tmp_path / "two").error
     assert run("explain", "maps", tmp_path / "no", "--model", trained["jin"], "-o", tmp_path / "two").code == 2
     assert not (tmp_path / "two").exists()
+
+
+def test_a_picture_of_labels_lies_as_the_picture_does(run, trained, tmp_path):
+    """Consolidation at the upper right of the files is at the lower left of what is shown, transposed."""
+    grey, codes = np.full((64, 48), 60, np.uint8), np.zeros((64, 48), np.uint8)
+    grey[::7] = 90
+    codes[:16, 36:] = 3
+    for name, plane in (("grey", grey), ("codes", codes)):
+        Image.fromarray(plane).save(tmp_path / f"{name}.png")
+    ended = run(
+        "explain", "maps", tmp_path / "grey.png", "--model", trained["jin"], "-o", tmp_path / "out", "--cropped",
+        "--orientation", "transpose", "--window=-1350,150", "--truth", tmp_path / "codes.png",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    with Image.open(tmp_path / "out" / "03_truth.png") as truth:
+        drawn = np.asarray(truth, int)
+    coloured = drawn.max(axis=2) != drawn.min(axis=2)
+    rows, columns = np.nonzero(coloured)
+    assert drawn.shape[:2] == (24, 32)
+    assert rows.min() >= 17
+    assert columns.max() <= 8

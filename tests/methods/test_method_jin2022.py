@@ -183,8 +183,10 @@ def test_its_maps_are_the_drawing_and_the_confidence():
     with torch.no_grad():
         shown = made.maps(image)
         confidence = made.discriminator(made.predict(image)).sigmoid()[:, 0]
-    assert set(shown) == {"reconstruction", "confidence"}
+        untaught = Jin2022(tiny(), OUTPUTS, Config(first_phase=1.0)).eval().maps(image)
     torch.testing.assert_close(shown["confidence"], confidence)
+    assert set(shown) == {"reconstruction", "confidence"}
+    assert set(untaught) == {"reconstruction"}
 
 
 def test_a_run_killed_in_either_phase_ends_in_the_same_weights(tmp_path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from groundglass.evaluation.reconstruction import psnr, ssim
 from groundglass.inference.maps import SliceMaps, maps_of_slice
 from groundglass.io import OutputFolder, read
 from groundglass.io.label_maps import read_label_map
-from groundglass.labels import sets_from_codes
+from groundglass.labels import Tissue, sets_from_codes
 from groundglass.preprocess.slices import prepare_labels
 from groundglass.provenance import case_name, content_hash
 from groundglass.report.maps import MapsContent, facts, panels, render
@@ -104,11 +105,13 @@ def explain_maps(source: str, output: Path, options: Options) -> None:
     sys.stdout.write(f"{case}, slice {content.slice}: {told}; page: {output / 'page.html'}\n")
 
 
-def _truth(path: Path, scan: Scan, codes: Any) -> NDArray[np.uint8]:
-    """Label sets ``[z, y, x]`` of the scan."""
+def _truth(path: Path, scan: Scan, codes: Mapping[int, Tissue]) -> NDArray[np.uint8]:
+    """Label sets ``[z, y, x]`` of the scan; a picture of labels lies as the scan's own picture does."""
     if not path.is_file():
         raise UsageError("There is no label map of that name.", expected="a file", remedy="Check its path.")
     found = read_label_map(path)
+    if path.name.lower().endswith(".png"):
+        found = scan.source.axes.to_canonical(found)
     if found.shape != scan.hu.shape:
         raise UsageError(
             f"The truth has {' x '.join(map(str, found.shape))} voxels, the scan "

@@ -174,6 +174,8 @@ class Jin2022(OfNetwork):
         return {"fake": fake, "real": real}
 
     def maps(self, image: Tensor, prior: Tensor | None = None) -> dict[str, Tensor]:
-        """What the network shows, and ``confidence``, of the discriminator in the prediction (figure 4)."""
+        """What the network shows, and if it was taught the discriminator's ``confidence`` (figure 4)."""
+        if self.config.first_phase == 1:
+            return super().maps(image, prior)
         confidence = self.discriminator(self.predict(image)).sigmoid().squeeze(1)
         return {**super().maps(image, prior), "confidence": confidence}
