@@ -75,6 +75,8 @@ class Optimizer(_Table):
     Attributes:
         optimizer: ``adam`` puts weight decay into the gradient, ``adamw`` beside it.
         rate: learning rate; ``encoder_rate`` that of parameters under ``encoder``, by default the same.
+        momentum: of ``sgd``.
+        beta2: of the other two: how much of the squared gradients' average stays at each step.
         clip: largest norm of an update's gradient, or None.
         clamp: largest value of each number of it, either way, or None.
         lookahead: steps after which the weights are drawn back (``engine.lookahead``), 0 for never.
@@ -85,6 +87,7 @@ class Optimizer(_Table):
     rate: Annotated[float, Field(gt=0)] = 2e-3
     encoder_rate: Annotated[float, Field(gt=0)] | None = None
     momentum: Share = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     clamp: Annotated[float, Field(gt=0)] | None = None

@@ -297,3 +297,14 @@ def test_an_update_may_change_the_rate_and_tell_the_log_a_number(tmp_path):
     with (tmp_path / "a" / LOG_FILE).open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert row["share"] == "0.25"
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_beta2_by_hand(kind):
+    """After a step with gradient 2 the average of squares is (1 - beta2) 4."""
+    module = nn.Linear(1, 1, bias=False)
+    optimiser = make_optimizer(module, training(optimizer=kind, beta2=0.9, weight_decay=0.0))
+    module.weight.grad = torch.full((1, 1), 2.0)
+    optimiser.step()
+    assert optimiser.state[module.weight]["exp_avg_sq"].item() == pytest.approx(0.4)
+    assert training().beta2 == 0.999

@@ -40,7 +40,8 @@ def predict(method, batch):
 @pytest.fixture
 def batches(method):
     """Two noisy images whose labels, a square and a bar each, neither the noise nor the prior tells."""
-    side = 32 if hasattr(method, "coach") else 16  # of one cell of 16 x 16 pixels there is nothing to choose
+    large = hasattr(method, "coach") or hasattr(method, "discriminator")  # they halve the image four or five times
+    side = 32 if large else 16
     generator = torch.Generator().manual_seed(3)
     sets = torch.full((2, side, side), 3, dtype=torch.uint8)
     sets[0, 2:8, 2:8], sets[0, 12:, :] = 4, 8
@@ -193,4 +194,15 @@ def test_predicting_changes_no_state(method, batches):
     before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     with torch.no_grad():
         predict(method.eval(), batches[0])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in method.state_dict().items())
+
+
+def test_its_maps_are_of_the_images_size_in_0_to_1_and_change_no_state(method, batches):
+    train(method, batches, 2)
+    before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    with torch.no_grad():
+        shown = method.eval().maps(batches[0].image, batches[0].prior)
+    for values in shown.values():
+        assert (values.shape, values.dtype) == ((2, *batches[0].image.shape[2:]), torch.float32)
+        assert 0 <= values.min() <= values.max() <= 1
     assert all(torch.equal(tensor, before[name]) for name, tensor in method.state_dict().items())

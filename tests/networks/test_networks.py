@@ -29,6 +29,7 @@ SMALL = {
     "unet_efficientnet": {"widths": (16, 16, 8, 8, 4)},
     "unet_encoder": {"encoder": "resnet18", "widths": (16, 16, 8, 8, 4)},
     "unet_plus_plus": {"widths": (4, 8, 16)},
+    "vq_unet": {"encoder": "resnet18", "widths": (16, 16, 8, 8, 4), "codes": 64, "code_channels": 16},
 }
 ALSO = {  # other forms, by settings
     "attention_unet": {"grid": False},
@@ -37,6 +38,7 @@ ALSO = {  # other forms, by settings
     "psp_net": {"auxiliary": True},
     "unet_encoder": {"encoder": "vgg16"},
     "unet_plus_plus": {"deep_supervision": True},
+    "vq_unet": {"encoder": "vgg16"},
 }
 PUBLISHED = {  # weights with one channel in and four classes out; the networks' own tests hold them to their papers
     "attention_unet": 36_931_271,
@@ -55,6 +57,7 @@ PUBLISHED = {  # weights with one channel in and four classes out; the networks'
     "unet_efficientnet": 5_197_508,
     "unet_encoder": 24_430_020,
     "unet_plus_plus": 9_045_348,
+    "vq_unet": 32_833_205,
 }
 
 
@@ -156,3 +159,11 @@ def test_all_outputs_are_of_the_images_size_and_the_answer_is_made_of_them(netwo
     assert {output.shape[-2:] for output in answers.values()} == {x.shape[-2:]}
     mean = torch.stack([output for output in answers.values() if output.shape == answer.shape]).mean(dim=0)
     assert any(torch.equal(answer, candidate) for candidate in [mean, *answers.values()])
+
+
+def test_its_maps_are_of_the_images_size_in_0_to_1(network):
+    x = image(network)
+    with torch.no_grad():
+        shown = network.eval().maps(x)
+    assert all(values.shape == (len(x), *x.shape[-2:]) for values in shown.values())
+    assert all(values.dtype == torch.float32 and 0 <= values.min() <= values.max() <= 1 for values in shown.values())

@@ -18,7 +18,7 @@ from groundglass.io import OutputFolder, read
 from groundglass.preprocess.clusters import Steps, our_steps, published_steps
 from groundglass.preprocess.lung import lung_field
 from groundglass.provenance import case_name, content_hash
-from groundglass.report.steps import StepsContent, picture, render
+from groundglass.report.steps import StepsContent, panels, render
 from groundglass.scan import Scan
 
 PUBLISHED_NOTE: Final = (
@@ -81,8 +81,8 @@ def explain_steps(source: str, output: Path, options: Options) -> None:
         with OutputFolder(output) as results:
             phases.begin("steps")
             z, steps = _steps(scan, options)
-            for place, step in enumerate(steps.steps, 1):
-                results.path(f"{place:02d}_{step.name}.png").write_bytes(picture(step))
+            for place, panel in enumerate(panels(steps), 1):
+                results.path(panel.file(place)).write_bytes(panel.png)
             content = StepsContent(
                 case=case,
                 slice=z + 1,

@@ -526,6 +526,40 @@ def _explain_inpainting(
         run_inpainting(run, store, output, slices)
 
 
+@explain.command("maps")
+def _explain_maps(
+    scan: Annotated[str, typer.Argument(metavar="SCAN", help="As segment takes it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for pictures and page.")],
+    model: Annotated[Path, typer.Option(metavar="MODEL", help="A model.safetensors of groundglass train.")],
+    number: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--slice", min=1, help="From the feet, from 1; by default the one with most lesion."),
+    ] = None,
+    truth: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="LABELS", help="A label map of the scan: is confidence low where the model errs?"),
+    ] = None,
+    truth_codes: Annotated[
+        str, typer.Option(metavar="TABLE", help="What its codes mean.")
+    ] = "0=background,1=lung,2=ground_glass,3=consolidation",
+    series: Series = None,
+    window: Window = None,
+    cropped: Cropped = False,
+    orientation: Orientation = None,
+    key: Key = None,
+    quiet: Quiet = False,
+) -> None:
+    """What a model shows of itself on a slice: reconstruction, confidence, edges, coarser answers. Pictures, a page."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.explain_maps import Options, explain_maps
+
+        options = Options(model, number, truth, truth_codes, series, window, cropped, orientation, key, quiet)
+        explain_maps(scan, output, options)
+
+
 @explain.command("networks")
 def _explain_networks(
     names: Annotated[

@@ -251,7 +251,7 @@ def make_optimizer(module: nn.Module, training: Optimizer) -> torch.optim.Optimi
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay, fused=True)
     kind = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, weight_decay=training.weight_decay, fused=True)
+    return kind(groups, betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True)
 
 
 def _move(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -74,7 +75,7 @@ def segment_by_model(
     lesions = np.zeros(scan.hu.shape, np.uint8)
     asked = channels_of(model.method.outputs) if probabilities else {}
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
-    frames = _frames(scan, field, model.preparation)
+    frames = frames_of(scan, field, model.preparation)
     done = 0
     for numbers, predicted in _predict(scan, frames, model, views):
         for z, probability in zip(numbers, predicted, strict=True):
@@ -111,7 +112,7 @@ def needs(outputs: Sequence[int], region: Region) -> None:
         )
 
 
-def _frames(scan: Scan, field: LungField, preparation: Preparation) -> dict[int, Frame]:
+def frames_of(scan: Scan, field: LungField, preparation: Preparation) -> dict[int, Frame]:
     """Frames of the slices that a model is asked about: those with lung, or all where none is cropped."""
     shape = (scan.hu.shape[1], scan.hu.shape[2])
     if preparation.crop == "none" or field.cropped:
@@ -126,23 +127,36 @@ def _predict(
     numbers = list(frames)
     for start in range(0, len(numbers), BATCH):
         part = numbers[start : start + BATCH]
-        images = [prepare_image(scan.hu[z], frames[z], model.preparation.window_hu) for z in part]
-        batch = torch.from_numpy(np.stack(images))[:, None]
+        batch = images_of(scan, part, frames, model.preparation)
         yield part, predict_batch(model.method, batch, views).numpy()
+
+
+def images_of(
+    scan: Scan, numbers: Sequence[int], frames: Mapping[int, Frame], preparation: Preparation
+) -> torch.Tensor:
+    """Slices as a model sees them, (B, 1, H, W), [0, 1]."""
+    images = [prepare_image(scan.hu[z], frames[z], preparation.window_hu) for z in numbers]
+    return torch.from_numpy(np.stack(images))[:, None]
 
 
 @torch.inference_mode()
 def predict_batch(method: Method, image: torch.Tensor, views: int = 1) -> torch.Tensor:
     """Mean probabilities (B, K, H, W), float32, over mirrored views of images (B, 1, H, W)."""
-    device = next(method.parameters()).device
     total: torch.Tensor | None = None
     for flips in VIEWS[:views]:
-        seen = image.flip(flips).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=_fast_bf16(device)):
+        with on_device(method, image.flip(flips)) as seen:
             told = method.predict(seen).float().flip(flips)
         total = told if total is None else total + told
     assert total is not None  # noqa: S101 - there is at least one view
     return (total / views).cpu().contiguous()
+
+
+@contextmanager
+def on_device(method: Method, image: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Images where the method's weights are, channels last; within it computed in bf16 where that is fast."""
+    device = next(method.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=_fast_bf16(device)):
+        yield image.to(device, memory_format=torch.channels_last)
 
 
 def _fast_bf16(device: torch.device) -> bool:

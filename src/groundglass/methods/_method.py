@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.groups import check_outputs
+from groundglass.networks._network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,15 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def predictor(self) -> nn.Module:
         """The network that predicts: what the next stage of a recipe starts from."""
+
+    def maps(self, image: Tensor, prior: Tensor | None = None) -> dict[str, Tensor]:
+        """What it shows of itself beside its probabilities, by name: each (B, H, W), float32, in [0, 1], for people.
+
+        By default what its network shows.
+        """
+        del prior
+        predictor = self.predictor
+        return predictor.maps(image) if isinstance(predictor, Network) else {}
 
     def after_step(self) -> None:
         """Called after every completed step, for instance to move a teacher."""

@@ -73,3 +73,10 @@ class WithPrior(Method):
         if prior is None:
             prior = two_channels(self.prior.predict(image), self.prior.outputs)
         return self.method.predict(image, prior)
+
+    def maps(self, image: Tensor, prior: Tensor | None = None) -> dict[str, Tensor]:
+        """Those of the prior's method and of the method, and the infection of the ``prior``."""
+        shown = self.prior.maps(image)
+        if prior is None:
+            prior = two_channels(self.prior.predict(image), self.prior.outputs)
+        return {**shown, "prior": prior[:, 1], **self.method.maps(image, prior)}

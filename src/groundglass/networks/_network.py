@@ -43,6 +43,11 @@ class Network(nn.Module, ABC):
         """Logits by name, for networks that answer in several places; the others answer under ``logits``."""
         return {"logits": self(image)}
 
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        """What it shows of itself beside its logits, by name: each (B, H, W), float32, in [0, 1]. Here nothing."""
+        del image
+        return {}
+
     def freeze(self, parts: Sequence[str]) -> None:
         """Let parts stay as they are, batch statistics too.
 

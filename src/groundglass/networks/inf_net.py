@@ -167,5 +167,13 @@ class InfNet(Network):
         logits = {name: self._logits(enlarge(x, image.shape[-2:])) for name, x in maps.items()}
         return {**logits, "edge": enlarge(self.edge_head(edge), image.shape[-2:])}
 
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        """``edge``, and of ``global`` to ``side_3`` the probability of all but the first class."""
+        shown = {}
+        for name, logits in self.forward_all(image).items():
+            alone = logits.shape[1] == 1
+            shown[name] = logits[:, 0].float().sigmoid() if alone else 1 - logits.float().softmax(dim=1)[:, 0]
+        return shown
+
     def _logits(self, maps: Tensor) -> Tensor:
         return maps if self.classes == 1 else torch.cat([torch.zeros_like(maps[:, :1]), maps], dim=1)

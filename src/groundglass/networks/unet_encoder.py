@@ -10,7 +10,7 @@ VGG's features at the image's own size, which that leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
@@ -21,6 +21,49 @@ from groundglass.networks._layers import enlarge
 from groundglass.networks._network import Network
 from groundglass.networks.encoders import make_encoder
 from groundglass.networks.unet import double_conv
+
+
+class WayUp(nn.ModuleList):
+    """Doublings, each with the features that went down at its size beside it.
+
+    Attributes:
+        channels: of what comes out.
+    """
+
+    def __init__(self, beside: Mapping[int, int], widths: Sequence[int]) -> None:
+        """Make the way up.
+
+        Args:
+            beside: channels of the features at each reduction of the image.
+            widths: feature channels, one for each doubling.
+
+        Raises:
+            UsageError: more widths than anything could use, or none.
+        """
+        if not 1 <= len(widths) <= 5:
+            raise UsageError(
+                f"{len(widths)} widths of the way up.",
+                expected="1 to 5",
+                remedy="Give one for each doubling, from the smallest size.",
+            )
+        bottom = max(beside)
+        self.reductions = [bottom >> doubling for doubling in range(1, bottom.bit_length())]  # 16, 8, 4, 2, 1
+        below_each = (beside[bottom], *widths)
+        super().__init__(
+            double_conv(low + beside.get(reduction, 0), out)
+            for low, reduction, out in zip(below_each, self.reductions, widths, strict=False)
+        )
+        self.channels = widths[: len(self)][-1]
+
+    def forward(self, features: Mapping[int, Tensor]) -> Tensor:
+        """Features (B, C, H / reduction, W / reduction) by reduction -> (B, channels, H', W')."""
+        x = features[max(features)]
+        for decode, reduction in zip(self, self.reductions, strict=False):
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            if reduction in features:
+                x = torch.cat([features[reduction], x], dim=1)
+            x = decode(x)
+        return x
 
 
 class UNetEncoder(Network):
@@ -58,31 +101,12 @@ class UNetEncoder(Network):
         self.in_channels, self.classes = in_channels, classes
         self.encoder = make_encoder(encoder, in_channels, weights=weights)
         self.stride = self.encoder.reductions[-1]
-        doublings = self.stride.bit_length() - 1
-        if not 1 <= len(widths) <= 5:
-            raise UsageError(
-                f"{len(widths)} widths of the way up.",
-                expected="1 to 5",
-                remedy="Give one for each doubling, from the smallest size.",
-            )
-        self.beside = [self.stride >> doubling for doubling in range(1, doublings + 1)]  # 16, 8, 4, 2, 1
-        channels = dict(zip(self.encoder.reductions, self.encoder.channels, strict=True))
-        below_each = (self.encoder.channels[-1], *widths)
-        self.decoder = nn.ModuleList(
-            double_conv(low + channels.get(reduction, 0), out)
-            for low, reduction, out in zip(below_each, self.beside, widths, strict=False)
-        )
-        self.head = nn.Conv2d(widths[: len(self.decoder)][-1], classes, 1)
+        self.decoder = WayUp(dict(zip(self.encoder.reductions, self.encoder.channels, strict=True)), widths)
+        self.head = nn.Conv2d(self.decoder.channels, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
         seen = self.encoder(self.check(image))
-        features = dict(zip(self.encoder.reductions, seen, strict=True))
-        x = seen[-1]
-        for decode, reduction in zip(self.decoder, self.beside, strict=False):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            if reduction in features:
-                x = torch.cat([features[reduction], x], dim=1)
-            x = decode(x)
+        x = self.decoder(dict(zip(self.encoder.reductions, seen, strict=True)))
         logits: Tensor = self.head(x)
         return logits if logits.shape[-2:] == image.shape[-2:] else enlarge(logits, image.shape[-2:])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from groundglass import __version__
-from groundglass.preprocess.clusters import Step, Steps
-from groundglass.report.frame import page
+from groundglass.preprocess.clusters import Steps
+from groundglass.report.slice_page import Panel, heading_of, png, slice_page
 from groundglass.report.words import number
 
 GREY_HU: Final = (-1000.0, 400.0)  # black and white
@@ -44,11 +40,9 @@ class StepsContent:
     notes: Sequence[str] = ()
 
 
-def picture(step: Step) -> bytes:
-    """A step as a PNG, grey: masks black and white, clusters black, grey and white, HU in the window of the steps."""
-    stream = io.BytesIO()
-    Image.fromarray(_grey(step.image)).save(stream, "PNG", optimize=True)
-    return stream.getvalue()
+def panels(steps: Steps) -> list[Panel]:
+    """A picture a step, grey: masks black and white, clusters black, grey and white, HU in the window of the steps."""
+    return [Panel(step.name, step.title, png(_grey(step.image))) for step in steps.steps]
 
 
 def _grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -66,28 +60,19 @@ def _grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 def render(content: StepsContent) -> str:
     """The page as HTML, in one piece: it loads nothing and runs nothing."""
-    panels = [
-        {
-            "uri": "data:image/png;base64," + base64.b64encode(picture(step)).decode("ascii"),
-            "title": step.title,
-            "alt": f"Step {place}: {step.title}.",
-        }
-        for place, step in enumerate(content.steps.steps, 1)
-    ]
-    return page(
-        "steps.html",
-        version=__version__,
-        sheets=("steps.css",),
-        case=content.case,
-        slice=content.slice,
-        slices=content.slices,
-        way=content.way,
-        found=_area(content.steps.ground_glass, content.pixel_cm2) + ".",
+    low, high = (number(hu, 0) for hu in GREY_HU)
+    return slice_page(
+        title=f"Steps of k-means, slice {content.slice}",
+        heading=heading_of(content.case, content.slice, content.slices),
+        sentence=f"Ground glass by clusters of grey values, {content.way}: "
+        f"{_area(content.steps.ground_glass, content.pixel_cm2)}.",
         facts=_facts(content),
-        panels=panels,
-        notes=content.notes,
-        low=number(GREY_HU[0], 0),
-        high=number(GREY_HU[1], 0),
+        panels=panels(content.steps),
+        notes=(
+            f"Grey values from {low} HU (black) to {high} HU (white); masks are white; clusters black, grey and white "
+            "by ascending centres. Seen from the feet: the patient's right is on the left.",
+            *content.notes,
+        ),
     )
 
 

@@ -1,0 +1,144 @@
+"""``groundglass explain maps``: what a trained model shows of itself on a slice."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.build import load_model
+from groundglass.cli.key import load_key
+from groundglass.cli.phases import Phases
+from groundglass.cli.segment import Options as SegmentOptions
+from groundglass.cli.segment import check_options, in_hounsfield, turned
+from groundglass.errors import UsageError
+from groundglass.evaluation.confidence import error_area, wrong_pixels
+from groundglass.evaluation.pairs import DEFAULT_CODES, parse_codes
+from groundglass.evaluation.reconstruction import psnr, ssim
+from groundglass.inference.maps import SliceMaps, maps_of_slice
+from groundglass.io import OutputFolder, read
+from groundglass.io.label_maps import read_label_map
+from groundglass.labels import Tissue, sets_from_codes
+from groundglass.preprocess.slices import prepare_labels
+from groundglass.provenance import case_name, content_hash
+from groundglass.report.maps import MapsContent, facts, panels, render
+from groundglass.scan import Scan
+
+DRAWN: Final = "reconstruction"  # the map that is the picture again
+CONFIDENCE: Final = "confidence"  # the map that says what to believe
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``explain maps`` was called with, but the scan and the folder.
+
+    Attributes:
+        model: a checkpoint that groundglass train wrote.
+        slice: number of the slice, from 1, feet to head; None: the one in which the model finds most lesion.
+        truth: a label map of the scan, or None.
+        truth_codes: what its codes mean.
+        series: which DICOM series.
+        window: HU of black and white, for pictures.
+        cropped: the pictures are crops around the lungs.
+        orientation: what turns pictures until the front is up.
+        key: of the hash that the case is called by.
+        quiet: show no progress.
+    """
+
+    model: Path
+    slice: int | None = None
+    truth: Path | None = None
+    truth_codes: str = DEFAULT_CODES
+    series: str | None = None
+    window: str | None = None
+    cropped: bool = False
+    orientation: str | None = None
+    key: Path | None = None
+    quiet: bool = False
+
+
+def explain_maps(source: str, output: Path, options: Options) -> None:
+    """Write each map of a slice as a PNG, and all on a page.
+
+    Raises:
+        GroundglassError: scan, model or truth cannot be read or do not fit, there is no slice of that number, or the
+            output cannot be written.
+    """
+    like = SegmentOptions(
+        series=options.series, window=options.window, cropped=options.cropped, orientation=options.orientation
+    )
+    window = check_options([source], like)
+    codes = parse_codes(options.truth_codes)
+    model = load_model(options.model)
+    with Phases(options.quiet) as phases:
+        phases.begin("reading")
+        found = read(source, series=options.series, progress=phases.advance)
+        key, _ = load_key(options.key)
+        case = case_name(content_hash(found, key))
+        scan = in_hounsfield(turned(found, like), window)
+        if options.slice is not None and not 1 <= options.slice <= len(scan.hu):
+            raise UsageError(
+                f"There is no slice {options.slice}.",
+                expected=f"1 to {len(scan.hu)}, counted from the feet",
+                remedy="Choose one of these.",
+            )
+        truth = None if options.truth is None else _truth(options.truth, scan, codes)
+        with OutputFolder(output) as results:
+            shown = maps_of_slice(
+                scan,
+                model,
+                None if options.slice is None else options.slice - 1,
+                cropped=options.cropped,
+                on_phase=phases.begin,
+                on_progress=phases.advance,
+            )
+            content = _content(case, scan, model.card.name, shown, truth)
+            for place, panel in enumerate(panels(content), 1):
+                results.path(panel.file(place)).write_bytes(panel.png)
+            results.path("page.html").write_text(render(content), encoding="utf-8", newline="\n")
+    told = "; ".join(facts(content))
+    sys.stdout.write(f"{case}, slice {content.slice}: {told}; page: {output / 'page.html'}\n")
+
+
+def _truth(path: Path, scan: Scan, codes: Mapping[int, Tissue]) -> NDArray[np.uint8]:
+    """Label sets ``[z, y, x]`` of the scan; a picture of labels lies as the scan's own picture does."""
+    if not path.is_file():
+        raise UsageError("There is no label map of that name.", expected="a file", remedy="Check its path.")
+    found = read_label_map(path)
+    if path.name.lower().endswith(".png"):
+        found = scan.source.axes.to_canonical(found)
+    if found.shape != scan.hu.shape:
+        raise UsageError(
+            f"The truth has {' x '.join(map(str, found.shape))} voxels, the scan "
+            f"{' x '.join(map(str, scan.hu.shape))}.",
+            expected="a label map on the scan's own grid",
+            remedy="Give the one that belongs to it.",
+        )
+    return sets_from_codes(found, codes)
+
+
+def _content(case: str, scan: Scan, name: str, shown: SliceMaps, truth: NDArray[np.uint8] | None) -> MapsContent:
+    drawn, confidence = shown.maps.get(DRAWN), shown.maps.get(CONFIDENCE)
+    true, area = None, None
+    if truth is not None:
+        top, left, bottom, right = shown.where.inner
+        true = prepare_labels(truth[shown.slice], shown.where)[top:bottom, left:right]
+        area = None if confidence is None else error_area(confidence, *wrong_pixels(shown.sets, true))
+    return MapsContent(
+        case=case,
+        slice=shown.slice + 1,
+        slices=len(scan.hu),
+        model=name,
+        picture=shown.picture,
+        sets=shown.sets,
+        maps=shown.maps,
+        psnr_db=None if drawn is None else psnr(drawn, shown.picture),
+        ssim=None if drawn is None else ssim(drawn, shown.picture),
+        error_area=area,
+        truth=true,
+    )
