@@ -71,6 +71,7 @@ size = 64
 recipes = ["toy"]
 size = 32
 share = 0.1
+batch = 2
 folds = [0]
 [[table]]
 title = "Table I"
@@ -152,7 +153,8 @@ def test_tables_and_figures_and_what_is_done_is_not_done_again(run, recipes, tmp
     tables = (out / "tables.md").read_text()
     assert ended.out == tables
     assert "phantoms, which say nothing of patients" in tables
-    assert "10.0% of the steps of every stage, folds 1 of 5" in tables
+    assert "10.0% of the steps of every stage, no more than 2 slices of a kind a step, folds 1 of 5" in tables
+    assert {stage.training.unlabelled_batch for recipe in began for stage in recipe.stage} == {1, 2}  # 3 and 4 are 2
     lines = tables.splitlines()
     (first,) = [line for line in lines if line.startswith("| first |")]
     assert first.split(" | ")[1] == "0.5 ± 0.1"

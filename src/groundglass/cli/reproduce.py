@@ -83,7 +83,7 @@ def reproduce(name: str, options: Options) -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     paper = read_paper(options.recipes, name)
     scale = _scale(paper, options)
-    recipes = {recipe: _scaled(_load(recipe, scale, options), scale.share) for recipe in _chosen(paper, options)}
+    recipes = {recipe: _scaled(_load(recipe, scale, options), scale) for recipe in _chosen(paper, options)}
     store = _store(paper, scale, options)
     heading = _heading(paper, scale, store, options)
     sys.stderr.write(f"{paper.title}; {heading}.\n{_steps(recipes)}")
@@ -133,13 +133,16 @@ def _load(name: str, scale: Scale, options: Options) -> Recipe:
     return load(next((path for path in places if path.exists()), places[0]))
 
 
-def _scaled(recipe: Recipe, share: float) -> Recipe:
+def _scaled(recipe: Recipe, scale: Scale) -> Recipe:
     """A share of the steps of every stage, the prior's too, and of the slices that it labels; 1 at least."""
     table = recipe.model_dump()
     for stage in (*table["stage"], *(table["prior"]["stage"] if table["prior"] else ())):
-        stage["training"]["steps"] = _part(stage["training"]["steps"], share)
+        training = stage["training"]
+        training["steps"] = _part(training["steps"], scale.share)
+        for kind in ("batch", "unlabelled_batch"):
+            training[kind] = min(training[kind], scale.batch or training[kind])
         if stage["labels"] and stage["labels"]["count"]:
-            stage["labels"]["count"] = _part(stage["labels"]["count"], share)
+            stage["labels"]["count"] = _part(stage["labels"]["count"], scale.share)
     return Recipe.parse(table)
 
 
@@ -164,6 +167,8 @@ def _steps(recipes: Mapping[str, Recipe]) -> str:
 
 def _heading(paper: Paper, scale: Scale, store: Store, options: Options) -> str:
     part = "" if scale.share == 1 else f", {scale.share:.1%} of the steps of every stage"
+    if scale.batch is not None:
+        part += f", no more than {scale.batch} slices of a kind a step"
     folders = " and ".join(f"recipes/{folder}" for folder in scale.recipes)
     return (
         f"on {SETS[options.on]} in place of the {paper.whose}'s data, {folders}, {store.preparation.size[0]} pixels"
