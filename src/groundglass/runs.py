@@ -23,7 +23,7 @@ from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
 from groundglass.inference.predict import BATCH, channels_of, predict_batch
 from groundglass.io.atomic import make_folder
-from groundglass.labels import Region, inside, outside
+from groundglass.labels import UNKNOWN, Region, inside, outside
 from groundglass.levels import LEVELS_FILE, Level, measure, write_levels
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
@@ -189,6 +189,13 @@ def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
             expected="one process",
             remedy="Start it as one.",
         )
+    for stage in recipe.stage:
+        if stage.labels is not None and stage.labels.soft and not method_of(stage.method).takes_soft:
+            raise UsageError(
+                f"The method {stage.method!r} learns from label sets alone, and its labels are soft.",
+                expected="supervised, or labels that are not soft",
+                remedy="Leave stage.labels.soft out.",
+            )
 
 
 def _alone(recipe: Recipe, prior: Prior) -> Recipe:
@@ -342,12 +349,17 @@ def _batches(
     known = () if stage.labels is not None and stage.labels.instead else dealt.train
     bare = dealt.unlabelled if method_of(stage.method).takes_unlabelled else ()
     everything = (*known, *guessed)
+    soft = method_of(stage.method).takes_soft and any(made[number].groups is not None for number in guessed)
+    nothing = (None, np.zeros((len(run.groups), *store.preparation.size), np.float32)) if soft else ()
 
     def load(place: int) -> Any:
         chosen = everything[place]
-        if place >= len(known):
-            return store.prepared(chosen), made[chosen].read(chosen)
-        return _labelled(store, chosen, prior)
+        if place < len(known):
+            return *_labelled(store, chosen, prior), *nothing
+        picture, labels = store.prepared(chosen), made[chosen]
+        if soft and labels.groups is not None:
+            return picture, np.full(picture.shape, UNKNOWN, np.uint8), None, labels.read_soft(chosen)
+        return picture, labels.read(chosen), *nothing
 
     return Batches(
         labelled=Pool(len(everything), load),

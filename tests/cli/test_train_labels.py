@@ -13,6 +13,7 @@ from groundglass.build import load_model
 from groundglass.engine import checkpoint
 from groundglass.evaluation.consistency import Consistency
 from groundglass.inference.kmeans import SETS
+from groundglass.methods.supervised import Supervised
 from groundglass.recipe import load
 from groundglass.store import open_store
 from tests.cli.conftest import FILES
@@ -232,9 +233,33 @@ def test_pictures_are_standardised_by_the_training_slices_and_the_model_knows(ru
     assert run("segment", dicom, *words).code == 0
 
 
+def test_soft_labels_are_learnt_from_beside_peoples_sets(run, store, tmp_path, monkeypatch):
+    soft = ROUNDS.replace("count = 2", "count = 2\nsoft = true").replace("rounds = 3", "rounds = 2")
+    seen, updates = [], Supervised.updates
+
+    def watched(self, labelled, *more):
+        seen.append(labelled)
+        return updates(self, labelled, *more)
+
+    monkeypatch.setattr(Supervised, "updates", watched)
+    ended = run("train", recipe(tmp_path, HEAD + STAGE + soft), "-o", tmp_path / "run", "--store", store)
+    assert ended.code == 0, ended.err
+    assert all(batch.soft is None for batch in seen[:3])
+    known = [(batch.label_set != 15).flatten(1).any(1) for batch in seen[3:]]
+    guessed = [batch.soft.flatten(1).any(1) for batch in seen[3:]]
+    assert all(torch.equal(a, ~b) for a, b in zip(known, guessed, strict=True))
+    assert 0 < sum(int(part.sum()) for part in guessed) < 4 * 6
+    folder = tmp_path / "run" / "stage-2-round-1" / "labels"
+    with Image.open(next(folder.glob("*.png"))) as picture:
+        assert picture.size == (32, 3 * 32)  # three groups, one plane below the other
+    assert json.loads((folder / "made_by.json").read_text())["groups"] == [3, 4, 8]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (HEAD + STAGE + ROUNDS.replace("count = 2", 'soft = true\nby = "kmeans"'), "have no probabilities"),
+        (HEAD + STAGE + ROUNDS.replace("count = 2", "soft = true").replace("supervised", "inf_net"), "are soft"),
         (HEAD + ROUNDS, "that has learnt nothing yet"),
         (HEAD + STAGE.replace('"supervised"', '"supervised"\nrounds = 2'), "2 rounds and makes no labels"),
         (HEAD.replace('"absent"', '"absent"\nunlabelled = false') + STAGE + ROUNDS, "uses no unlabelled ones"),
