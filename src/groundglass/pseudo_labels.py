@@ -101,8 +101,8 @@ class PseudoLabels:
         """
         picture = self._picture(number)
         planes = picture.reshape(len(self.groups or ()), -1, picture.shape[1]).astype(np.float32)
-        total = planes.sum(axis=0)
-        return planes / np.where(total > 0, total, np.float32(1))
+        soft: NDArray[np.float32] = planes / np.maximum(planes.sum(axis=0), 1)
+        return soft
 
     def _picture(self, number: int) -> Planes:
         """The picture of a slice, if it is as it was written."""
