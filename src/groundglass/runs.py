@@ -244,7 +244,8 @@ def _stages(
         folder = output / (f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}")
         after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
-        with run.watch(stage.method, stage.training.steps, folder) as tell:
+        name = stage.method if stage.rounds == 1 else f"{stage.method}, round {turn} of {stage.rounds}"
+        with run.watch(name, stage.training.steps, folder) as tell:
             if stage.labels is not None:
                 labels = pseudo_labels.of_round(
                     recipe,
