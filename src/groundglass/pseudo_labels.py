@@ -132,6 +132,7 @@ def of_round(
     identity: str,
     folder: Path,
     before: Sequence[int],
+    weights: str | None = None,
 ) -> PseudoLabels | None:
     """The labels that a round of a stage makes; None where no slice is left.
 
@@ -144,6 +145,7 @@ def of_round(
         identity: of the run.
         folder: for the label maps.
         before: what rounds before have labelled.
+        weights: digest of the weights so far, where ``method`` has not got them: then nothing can be labelled anew.
 
     Raises:
         UsageError: there is no slice to label at all.
@@ -171,7 +173,7 @@ def of_round(
         "recipe": recipe.digest,
         "seed": recipe.seed,
         "store": store.content,
-        "weights": _digest_of(method) if network else None,
+        "weights": (weights or digest_of(method)) if network else None,
         "version": __version__,
     }
     groups = method.outputs if wanted.soft else None
@@ -181,7 +183,7 @@ def of_round(
     return make(store, numbers, labeller, folder, made_by, groups)
 
 
-def _digest_of(method: Method) -> str:
+def digest_of(method: Method) -> str:
     """Hash of all weights."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in method.state_dict().items():
