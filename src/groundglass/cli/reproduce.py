@@ -25,12 +25,14 @@ from groundglass.datasets import covid_semiseg
 from groundglass.datasets._case import Asked, Cases
 from groundglass.datasets._phantoms import draw
 from groundglass.datasets._preparing import prepare_into
+from groundglass.engine.fit import STATE_FILE
 from groundglass.errors import UsageError
 from groundglass.evaluation.cells import tell
 from groundglass.evaluation.published import Figure, Paper, Scale, read_paper
 from groundglass.evaluation.trials import Row, Trial, read_rows, write_rows
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.labels import Region
+from groundglass.levels import FINISHED_FILE
 from groundglass.preprocess.preparation import Preparation
 from groundglass.recipe import Recipe, load
 from groundglass.report.panels import Slice, panels
@@ -94,7 +96,7 @@ def reproduce(name: str, options: Options) -> None:
         for recipe, trial in (trial_of(key, made, store, seed, (fold, paper.folds)) for key, made in recipes.items())
     }
     made = [_done(trial, recipe, paper, store, options) for trial, recipe in trials.items()]
-    for state in (options.output / PRIORS).rglob("state.safetensors"):
+    for state in (options.output / PRIORS).rglob(STATE_FILE):
         state.unlink()
     _write(paper, made, store, heading, options)
 
@@ -225,8 +227,8 @@ def _done(trial: Trial, recipe: Recipe, paper: Paper, store: Store, options: Opt
             if own:
                 others = [row for row in read_rows(file) if not _same(row.trial, trial)]
                 write_rows(file, [*others, *own])
-        for state in folder.rglob("state.safetensors"):
-            state.unlink()
+        for file in (*folder.rglob(STATE_FILE), *folder.rglob(FINISHED_FILE)):
+            file.unlink()
     run = read_run(trial, folder, output, recipe)
     minutes = sum(cost.minutes for cost in run.costs.values())
     told = f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}: {minutes:.1f} min (runs/{folder.name})"

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from groundglass.errors import ReadError, UsageError
+from groundglass.evaluation.conventions import PER_IMAGE, Convention
 from groundglass.evaluation.metrics import METRICS
 from groundglass.labels import NOT_LESION, Region, Tissue
 
@@ -130,7 +131,7 @@ class Paper(_Part):
         window_hu: HU of black and white.
         crop: ``lungs`` or ``none``.
         folds: number of folds, by group.
-        convention: of our means (``groundglass.evaluation.conventions``).
+        convention: of our means (``groundglass.evaluation.conventions``), one that is of each image by itself.
         printed: columns of tables that say none.
         measured: likewise.
         scales: ``full``, and ``small`` and ``fast`` where there are such.
@@ -153,6 +154,9 @@ class Paper(_Part):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        convention = Convention.parse(self.convention)
+        if convention.cut != "fixed" or convention.rule not in PER_IMAGE:
+            raise ValueError(f"the convention {self.convention}, of {', '.join(PER_IMAGE)}")
         recipes = set(self.recipes)
         for table in self.table:
             for row in table.row:
