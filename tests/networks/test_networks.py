@@ -24,6 +24,7 @@ SMALL = {
     "psp_net": {"encoder": "resnet18"},
     "r2unet": {"widths": (4, 8, 16)},
     "segnet": {"stages": ((4, 2), (8, 2), (8, 3))},
+    "svae": {"widths": (4, 8, 80)},
     "tv_unet": {"widths": (4, 8, 16)},
     "unet": {"widths": (4, 8, 16)},
     "unet_efficientnet": {"widths": (16, 16, 8, 8, 4)},
@@ -35,6 +36,7 @@ ALSO = {  # other forms, by settings
     "deeplab_v3_plus": {"output_stride": 8},
     "drsegunet": {"upsampling": "bilinear"},
     "psp_net": {"auxiliary": True},
+    "svae": {"styles_at": 2},
     "unet_encoder": {"encoder": "vgg16"},
     "unet_plus_plus": {"deep_supervision": True},
 }
@@ -50,6 +52,7 @@ PUBLISHED = {  # weights with one channel in and four classes out; the networks'
     "psp_net": 46_577_604,
     "r2unet": 39_084_612,
     "segnet": 29_436_228,
+    "svae": 5_779_702,
     "tv_unet": 31_036_676,
     "unet": 31_036_676,
     "unet_efficientnet": 5_197_508,
