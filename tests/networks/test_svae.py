@@ -110,11 +110,21 @@ def test_what_comes_in_is_added_before_the_last_activation():
     torch.testing.assert_close(block(x), x.relu())
 
 
-def test_the_coarsest_prior_is_standard_normal_and_its_posterior_is_weighted_with_it():
-    inferred = network().infer(pictures())
+def test_every_posterior_is_what_is_seen_and_what_is_expected_weighted_the_coarsest_prior_being_standard_normal():
+    made, seen = network(), {}
+    for level, latent in enumerate(made.latents):
+        latent.register_forward_hook(
+            lambda module, inputs, answer, level=level: (
+                seen.__setitem__(level, answer) if inputs[1] == INFERENCE else None
+            )
+        )
+    inferred = made.infer(pictures())
+    for level, (q, p) in enumerate(zip(inferred.posterior, inferred.prior, strict=True)):
+        precision = 1 / seen[level].variance + 1 / p.variance
+        torch.testing.assert_close(q.variance, 1 / precision)
+        torch.testing.assert_close(q.mean * precision, seen[level].mean / seen[level].variance + p.mean / p.variance)
     assert not inferred.prior[-1].mean.any()
     assert (inferred.prior[-1].variance == 1).all()
-    assert (inferred.posterior[-1].variance < 1).all()
 
 
 def test_nothing_but_z_leads_to_what_is_made():

@@ -1,0 +1,124 @@
+import pytest
+import torch
+
+from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.losses.beta import dequantised, expected, log_density
+from groundglass.losses.label_set import focal_cross_entropy
+from groundglass.losses.stitched import log_likelihood
+from groundglass.methods.stitchnet import Config, StitchNet
+from groundglass.networks.svae import SVAE
+
+OUTPUTS = (1, 2, 4, 8)
+
+
+def method(outputs=OUTPUTS, **settings):
+    torch.manual_seed(0)
+    return StitchNet(SVAE(1, len(outputs), widths=(8, 16)), outputs, Config(**settings))
+
+
+def pictures(seed=0, count=2):
+    return torch.rand((count, 1, 16, 16), generator=torch.Generator().manual_seed(seed))
+
+
+def labels(count=2):
+    sets = torch.full((count, 16, 16), 1, dtype=torch.uint8)
+    sets[:, 4:], sets[:, 8:], sets[:, 12:] = 2, 4, 8
+    return sets
+
+
+def only(made, labelled=None, unlabelled=None, step=0):
+    labelled = labelled or Labelled(pictures(), labels())
+    (update,) = made.updates(labelled, unlabelled, Progress(step, 10))
+    return update
+
+
+def test_each_kind_of_pictures_has_its_terms_of_one_formula():
+    """J_LAB and J_UN are the log of the sum over the set, of one pass of all pictures through the network."""
+    update = only(method(), unlabelled=Unlabelled(pictures(1, 3)))
+    image = torch.cat([pictures(), pictures(1, 3)])
+    generator = torch.Generator().manual_seed(0)
+    inferred = method().network.infer(image, generator)
+    density = log_density(inferred.styles, dequantised(image, generator))
+    sets = torch.cat([labels(), torch.full((3, 16, 16), 15, dtype=torch.uint8)])
+    each = log_likelihood(inferred.logits, density, sets, OUTPUTS)
+    assert set(update.losses) == {
+        "labelled", "divergence_labelled", "unlabelled", "divergence_unlabelled", "focal",
+    }  # fmt: skip
+    torch.testing.assert_close(update.losses["labelled"], -each[:2].mean())
+    torch.testing.assert_close(update.losses["unlabelled"], -each[2:].mean())
+    focal = focal_cross_entropy(inferred.logits[:2], labels(), OUTPUTS, 2.0)
+    torch.testing.assert_close(update.losses["focal"], 100 * focal)
+
+
+def test_the_three_regimes():
+    """From labels alone; from pictures alone, whatever labels they have; from both."""
+    unlabelled = Unlabelled(pictures(1))
+    assert set(only(method()).losses) == {"labelled", "divergence_labelled", "focal"}
+    blind = method(labels=False)
+    first = only(blind, Labelled(pictures(), labels()), unlabelled)
+    other = only(method(labels=False), Labelled(pictures(), torch.full_like(labels(), 4)), unlabelled)
+    assert set(first.losses) == {"unlabelled", "divergence_unlabelled"}
+    assert torch.equal(first.losses["unlabelled"], other.losses["unlabelled"])
+    assert set(only(method(), unlabelled=unlabelled).losses) >= {"labelled", "unlabelled", "focal"}
+
+
+def test_an_unlabelled_weight_and_a_focal_weight_are_factors():
+    unlabelled = Unlabelled(pictures(1))
+    plain = only(method(), unlabelled=unlabelled).losses
+    other = only(method(unlabelled=0.5, focal=10.0), unlabelled=unlabelled).losses
+    for name, factor in (("labelled", 1), ("unlabelled", 0.5), ("divergence_unlabelled", 0.5), ("focal", 0.1)):
+        torch.testing.assert_close(other[name], factor * plain[name])
+    assert "focal" not in only(method(focal=0.0)).losses
+
+
+def test_a_healthy_scan_is_a_labelled_one_without_lesions():
+    """Its sets say "background or lung"; that teaches the network that there is no lesion, and no more."""
+    made = method()
+    moved = torch.optim.Adam(made.network.parameters(), 0.01)
+    healthy = Labelled(pictures(), torch.full_like(labels(), 3))
+    made.train()
+    for step in range(30):
+        moved.zero_grad()
+        sum(only(made, healthy, step=step).losses.values()).backward()
+        moved.step()
+    with torch.no_grad():
+        p = made.eval().predict(pictures())
+    assert p[:, 2:].sum(dim=1).max() < 0.2
+    assert p[:, :2].amax(dim=(0, 2, 3)).min() > 0.05
+
+
+def test_the_log_tells_bits_styles_and_shares_of_each_kind():
+    update = only(method(), unlabelled=Unlabelled(pictures(1)))
+    inferred = method().network.infer(torch.cat([pictures(), pictures(1)]), torch.Generator().manual_seed(0))
+    styles = expected(inferred.styles)[2:]
+    pairs = [(styles[:, a] - styles[:, b]).abs().mean() for a in range(4) for b in range(a)]
+    assert update.told["styles_apart_unlabelled"].item() == pytest.approx(sum(pairs).item() / 6, rel=1e-4)
+    share = inferred.logits[2:].softmax(dim=1).mean(dim=(0, 2, 3))
+    assert [update.told[f"share_{place}_unlabelled"].item() for place in range(4)] == pytest.approx(share.tolist())
+    assert update.told["bits_per_pixel_labelled"].isfinite()
+    assert "bits_per_pixel_unlabelled" not in only(method()).told
+
+
+def test_there_is_a_style_for_each_group_that_labels_tell_apart():
+    made = method((3, 4, 8))
+    assert made.shown(pictures()).styles.shape == (2, 3, 16, 16)
+    assert made.outputs == (3, 4, 8)
+
+
+def test_a_stitched_picture_takes_each_pixel_from_its_style():
+    shown = method().eval().shown(pictures())
+    taken = shown.styles.gather(1, shown.probability.argmax(dim=1, keepdim=True))
+    assert torch.equal(shown.stitched, taken)
+    assert shown.bits.shape == (2,)
+
+
+def test_the_same_picture_gets_the_same_bits_alone_and_among_others():
+    """Batch statistics are those of training, latents are means, and each picture passes the network by itself."""
+    made = method().eval()
+    with torch.no_grad():
+        together = made.predict(torch.cat([pictures(), pictures(1, 6)]))
+        assert torch.equal(made.predict(torch.cat([pictures(), pictures(1, 6)])), together)
+        among = made.predict(torch.cat([pictures(2, 6), pictures()]))
+        alone = torch.cat([made.predict(one) for one in pictures().split(1)])
+    assert torch.equal(among[6:], together[:2])
+    assert torch.equal(alone, together[:2])
