@@ -57,7 +57,7 @@ def test_the_divergence_by_formula_is_that_of_all_levels():
     update = only(method(divergence="formula"))
     levels = sum(update.told[f"divergence_{level}"] for level in (1, 2))
     torch.testing.assert_close(update.losses["divergence"].detach(), levels / 256)
-    with pytest.raises(UsageError, match="The divergence by 'samples'. Expected one of sample, formula"):
+    with pytest.raises(UsageError, match=r"The divergence by 'samples'\. Expected one of sample, formula"):
         methods.Config(divergence="samples")
 
 
@@ -112,5 +112,5 @@ def test_what_is_shown_is_of_means_unless_a_sample_is_asked_for():
 
 
 def test_a_network_that_generates_nothing_is_refused():
-    with pytest.raises(UsageError, match="got the network UNet, which generates nothing. Expected the network svae"):
+    with pytest.raises(UsageError, match=r"got the network UNet, which generates nothing\. Expected the network svae"):
         OfLadder.__subclasses__()[0](UNet(1, 1, widths=(4, 8)), (15,))

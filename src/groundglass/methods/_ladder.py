@@ -135,7 +135,7 @@ class OfLadder(OfNetwork):
         answer is to be the same to the last bit alone and among any others.
         """
         del prior
-        return torch.cat([self.network(one).float().softmax(dim=1) for one in image.split(1)])
+        return torch.cat([self.network(one).float().softmax(dim=1) for one in torch.split(image, 1)])
 
     @torch.no_grad()
     def shown(self, image: Tensor, generator: torch.Generator | None = None) -> Shown:
