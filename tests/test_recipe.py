@@ -156,3 +156,28 @@ def test_ssinfnets_small_recipes_keep_the_papers_proportions():
             assert all(training.steps % 39 == 0 for training in inpainting)  # so each turn has as many steps
             assert all(training.schedule == "constant" for training in inpainting)
             assert one.stage[-1].training.steps % (one.stage[-1].training.lookahead or 1) == 0
+
+
+STITCHNET = sorted((SHIPPED / "stitchnet2022").glob("**/*.toml"))
+
+
+def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
+    """Labels alone, both, pictures alone: one network, as many steps and slices a step, at either size."""
+    for folder in ("stitchnet2022", "small"):
+        found = {path.stem: load(path) for path in STITCHNET if path.parent.name == folder}
+        three = [found[name] for name in ("supervised", "both", "unlabelled")]
+        assert [recipe.data.unlabelled for recipe in three] == [False, True, True]
+        assert [recipe.stage[0].settings for recipe in three] == [{}, {}, {"labels": False}]
+        read = [
+            training.batch + recipe.data.unlabelled * training.unlabelled_batch
+            for recipe in three
+            for training in (recipe.stage[0].training,)
+        ]
+        assert len(set(read)) == 1
+        amounts = {"batch", "unlabelled_batch"}
+        assert all(recipe.network == three[0].network for recipe in three)
+        rest = [recipe.stage[0].training.model_dump(exclude=amounts) for recipe in found.values()]
+        assert all(table == rest[0] for table in rest)
+    assert {path.stem for path in STITCHNET if path.parent.name == "small"} >= {
+        path.stem for path in STITCHNET if path.parent.name != "small"
+    }

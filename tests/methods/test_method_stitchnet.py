@@ -105,6 +105,31 @@ def test_there_is_a_style_for_each_group_that_labels_tell_apart():
     assert made.outputs == (3, 4, 8)
 
 
+def test_a_group_may_have_two_styles_and_a_set_that_holds_it_holds_both():
+    torch.manual_seed(0)
+    made = StitchNet(SVAE(1, 3, widths=(8, 16), styles_of=(2, 1, 1)), (3, 4, 8), Config())
+    assert made.tissues == (3, 3, 4, 8)
+    assert made.shown(pictures()).styles.shape == (2, 4, 16, 16)
+    healthy = torch.full_like(labels(), 3)
+    made.eval()
+    with torch.no_grad():
+        inferred = made.network.infer(pictures())
+        assert made.predict(pictures()).shape == (2, 3, 16, 16)
+    found = made.bound(pictures(), healthy, torch.Generator().manual_seed(0), "sample")
+    density = log_density(found.inferred.styles, x_of(found, pictures()))
+    two = (found.inferred.logits.log_softmax(dim=1) + density)[:, :2].exp().sum(dim=1).log()
+    torch.testing.assert_close(found.likelihood, two.mean(dim=(1, 2)))
+    assert inferred.logits.shape[1] == 4
+
+
+def x_of(bound, image):
+    """Dequantised as the bound's pictures were: by the generator that drew its latents before."""
+    generator = torch.Generator().manual_seed(0)
+    for z in reversed(bound.inferred.z):
+        torch.randn(z.shape, generator=generator)
+    return dequantised(image, generator)
+
+
 def test_a_stitched_picture_takes_each_pixel_from_its_style():
     shown = method().eval().shown(pictures())
     taken = shown.styles.gather(1, shown.probability.argmax(dim=1, keepdim=True))

@@ -36,7 +36,7 @@ ALSO = {  # other forms, by settings
     "deeplab_v3_plus": {"output_stride": 8},
     "drsegunet": {"upsampling": "bilinear"},
     "psp_net": {"auxiliary": True},
-    "svae": {"styles_at": 2},
+    "svae": {"styles_at": 2, "styles_of": (2, 1, 1, 1)},
     "unet_encoder": {"encoder": "vgg16"},
     "unet_plus_plus": {"deep_supervision": True},
 }

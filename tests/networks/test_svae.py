@@ -200,15 +200,25 @@ def test_samples_are_drawn_from_the_prior():
 
 
 def test_of_one_class_it_has_no_segmentation():
-    made = network(classes=1)
+    made = network(classes=1, styles_of=(2, 1, 1))  # as in a recipe whose next stage tells tissues apart
     assert made.head is None
     assert not made(pictures()).any()
     assert made.forward_all(pictures())["styles"].shape == (2, 2, 16, 16)
 
 
+def test_a_class_of_two_styles_is_as_probable_as_both():
+    made = network(classes=3, styles_of=(2, 1, 1))
+    fine = made.infer(pictures())
+    assert fine.logits.shape[1] == 4
+    assert fine.styles.shape[1] == 8
+    p, q = fine.logits.softmax(dim=1), made(pictures()).softmax(dim=1)
+    torch.testing.assert_close(q, torch.stack([p[:, 0] + p[:, 1], p[:, 2], p[:, 3]], dim=1))
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
+        ({"styles_of": (2, 1, 1)}, "SVAE has 4 classes, of .2, 1, 1. styles. Expected a number for each class"),
         ({"encoder": "mobilenet_v3"}, "There is no encoder"),
         ({"styles_at": 4}, "SVAE has no level 4. Expected 0, the picture's size, to 3"),
     ],

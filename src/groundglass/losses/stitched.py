@@ -31,7 +31,7 @@ def log_likelihood(logits: Tensor, density: Tensor, label_set: Tensor, outputs: 
         logits: (B, K, H, W), of any precision; p(y) is their softmax.
         density: log p(x | y), (B, K, H, W).
         label_set: S, (B, H, W), uint8; 15 where nothing is known.
-        outputs: the tissue group of each channel.
+        outputs: the tissue group of each channel; a group that has several styles is there as often.
 
     Returns:
         (B, H, W), float32; minus infinity where S is empty, which is no label set.

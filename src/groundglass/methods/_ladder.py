@@ -71,8 +71,8 @@ class Shown:
     """For people: what a network makes of pictures, or of nothing.
 
     Attributes:
-        probability: of each class, (B, K, H, W).
-        styles: of each class, (B, K, H, W), grey values in [0, 1].
+        probability: of each style, (B, S, H, W).
+        styles: (B, S, H, W), grey values in [0, 1].
         stitched: (B, 1, H, W), [0, 1].
         bits: per pixel (B,), and of each level the divergence in nats (B,); of a picture, not of a sample.
     """
@@ -85,7 +85,11 @@ class Shown:
 
 
 class OfLadder(OfNetwork):
-    """A method whose network is the shared variational autoencoder."""
+    """A method whose network is the shared variational autoencoder.
+
+    Attributes:
+        tissues: the tissue group of each style; a group is there as often as it has styles.
+    """
 
     network: SVAE
 
@@ -106,6 +110,8 @@ class OfLadder(OfNetwork):
                 remedy='Say network.name = "svae".',
             )
         super().__init__(network, outputs)
+        styles = zip(self.outputs, network.styles_of, strict=True)
+        self.tissues = tuple(group for group, count in styles for _ in range(count))
 
     def bound(self, image: Tensor, label_set: Tensor, generator: torch.Generator, by: By) -> Bound:
         """The lower bound by one sample of z from q(z given x).
@@ -118,9 +124,9 @@ class OfLadder(OfNetwork):
         """
         inferred = self.network.infer(image, generator)
         density = log_density(inferred.styles, dequantised(image, generator))
-        likelihood = log_likelihood(inferred.logits, density, label_set, self.outputs).mean(dim=(1, 2))
+        likelihood = log_likelihood(inferred.logits, density, label_set, self.tissues).mean(dim=(1, 2))
         with torch.no_grad():
-            picture = log_likelihood(inferred.logits, density, unknown(image), self.outputs).mean(dim=(1, 2))
+            picture = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
         total = torch.zeros_like(likelihood)
         for z, q, p in zip(inferred.z, inferred.posterior, inferred.prior, strict=True):
             normals = q.mean, q.variance, p.mean, p.variance
@@ -146,7 +152,7 @@ class OfLadder(OfNetwork):
             for q, p in zip(inferred.posterior, inferred.prior, strict=True)
         ]
         density = log_density(inferred.styles, dequantised(image))
-        likelihood = log_likelihood(inferred.logits, density, unknown(image), self.outputs).mean(dim=(1, 2))
+        likelihood = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
         bits = bits_per_pixel(likelihood, torch.stack(apart).sum(dim=0) / image[0].numel())
         return Shown(*_pictures(inferred), bits, tuple(apart))
 

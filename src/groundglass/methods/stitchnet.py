@@ -19,7 +19,7 @@ labels they have; neither, from both.
 
 Differs from the paper:
 - A style for each group of tissues that the labels tell apart: the paper's four, or three where lung and background
-  were never told apart.
+  were never told apart; there the network's ``styles_of`` gives their group two, and the set holds both.
 - All terms are means over pixels, and so is the divergence, as released (over 352^2); of a batch, each kind of picture
   counts as one.
 - A prediction is of the latents' means in evaluation mode. (Released: of a sample, in training mode.)
@@ -107,7 +107,7 @@ class StitchNet(OfLadder):
                 losses[f"divergence_{kind}"] = weight * bound.divergence[part].mean()
                 told |= {f"{name}_{kind}": value for name, value in self._told(bound, part).items()}
         if known and config.focal:
-            focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.outputs, config.gamma)
+            focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.tissues, config.gamma)
             losses["focal"] = config.focal * focal
         yield Update("network", losses, told=told)
 

@@ -19,7 +19,8 @@ Differs from the paper:
 - A 1 x 1 convolution gives MobileNetV2's features (16, 24, 32, 96, 320 channels) the widths 32 to 512 of d_n.
 - The posterior of z_5 is weighted with its prior as all others are; LVAE's takes what is inferred.
 - Variances are softplus and a floor (not given).
-- ``styles_at`` is ours: styles of low resolution, which cannot carry the picture's detail.
+- ``styles_at`` is ours: styles of low resolution, which cannot carry the picture's detail. So is ``styles_of``: where
+  labels never told two tissues apart, their class may have a style for each, and is what either shows.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ class Generated:
     """What latents become.
 
     Attributes:
-        logits: (B, K, H, W), of the segmentation.
-        styles: (B, 2 K, H, W), alpha and then beta of each style's Beta distribution, before they are made positive.
+        logits: (B, S, H, W), of which style a pixel is from; S is K unless classes have several styles.
+        styles: (B, 2 S, H, W), alpha and then beta of each style's Beta distribution, before they are made positive.
     """
 
     logits: Tensor
@@ -148,19 +149,21 @@ class SVAE(Network):
         weights: str | None = None,
         widths: Sequence[int] = (32, 64, 128, 256, 512),
         styles_at: int = 0,
+        styles_of: Sequence[int] | None = None,
     ) -> None:
         """Make the network.
 
         Args:
             in_channels: of the image; what is generated has one.
-            classes: of the segmentation, and styles.
+            classes: of the segmentation.
             encoder: one of ``encoders.encoder_names()`` whose features are at 1/2 (or 1), and so on by halves.
             weights: of the encoder: ``imagenet``, the path of a file, or ``None`` for random ones.
             widths: channels of d_1, d_2, ...: as many levels of latents.
             styles_at: the styles are made of d_n, of its size, and enlarged; 0: at the picture's own size.
+            styles_of: how many styles each class has, one by default; of one class it has one.
 
         Raises:
-            UsageError: an encoder that does not halve so, or a level that there is not.
+            UsageError: an encoder that does not halve so, a level that there is not, or a class without styles.
         """
         super().__init__()
         self.in_channels, self.classes, self.styles_at = in_channels, classes, styles_at
@@ -178,6 +181,14 @@ class SVAE(Network):
                 expected=f"0, the picture's size, to {len(widths)}",
                 remedy="Correct styles_at.",
             )
+        self.styles_of = tuple(styles_of or (1,) * classes) if classes > 1 else (1,)
+        if len(self.styles_of) != classes or min(self.styles_of) < 1:
+            raise UsageError(
+                f"SVAE has {classes} classes, of {styles_of} styles.",
+                expected="a number for each class that the labels tell apart, 1 or more",
+                remedy="Correct styles_of, or leave it out.",
+            )
+        count = sum(self.styles_of)
         top = len(widths) - 1
         self.seen = nn.ModuleList(conv_norm(a, b, 1) for a, b in zip(self.encoder.channels, widths, strict=True))
         self.latents = nn.ModuleList(
@@ -187,17 +198,17 @@ class SVAE(Network):
         self.blocks = nn.ModuleList(Block(width) for width in widths)
         self.up = nn.ModuleList(doubling(below, width) for width, below in pairwise(widths))
         self.last = nn.ModuleList([nn.Identity() if first == 1 else doubling(widths[0], widths[0]), Block(widths[0])])
-        self.head = nn.Conv2d(widths[0], classes, 1) if classes > 1 else None
-        self.styles = nn.Conv2d(widths[max(styles_at, 1) - 1], 2 * classes, 1)
+        self.head = nn.Conv2d(widths[0], count, 1) if count > 1 else None
+        self.styles = nn.Conv2d(widths[max(styles_at, 1) - 1], 2 * count, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
-        return self.infer(image).logits
+        return self._of_classes(self.infer(image).logits)
 
     def forward_all(self, image: Tensor) -> dict[str, Tensor]:
-        """``logits`` (B, K, H, W) and ``styles`` (B, 2 K, H, W)."""
+        """``logits`` (B, K, H, W) and ``styles`` (B, 2 S, H, W)."""
         inferred = self.infer(image)
-        return {"logits": inferred.logits, "styles": inferred.styles}
+        return {"logits": self._of_classes(inferred.logits), "styles": inferred.styles}
 
     def infer(self, image: Tensor, generator: torch.Generator | None = None) -> Inferred:
         """What a picture's latents may be and what they become: sampled by the generator, without one their means."""
@@ -232,6 +243,13 @@ class SVAE(Network):
             return self._prior(level, coarser, like).drawn(generator)
 
         return self._descend(drawn)
+
+    def _of_classes(self, logits: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of classes, whose probability is that of their styles (B, S, H, W) together."""
+        if max(self.styles_of) == 1:
+            return logits
+        parts = torch.split(logits.float(), list(self.styles_of), dim=1)
+        return torch.stack([part.logsumexp(dim=1) for part in parts], dim=1)
 
     def _prior(self, level: int, coarser: Tensor | None, like: Tensor) -> Normal:
         """p(z_n | z_(n+1), ...), of the shape of ``like``."""
