@@ -3,9 +3,9 @@ import torch
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.beta import dequantised, expected, log_density
-from groundglass.losses.label_set import focal_cross_entropy
+from groundglass.losses.label_set import cross_entropy, focal_cross_entropy
 from groundglass.losses.stitched import log_likelihood
-from groundglass.methods.stitchnet import Config, StitchNet
+from groundglass.methods.stitchnet import Config, StitchNet, swapped
 from groundglass.networks.svae import SVAE
 
 OUTPUTS = (1, 2, 4, 8)
@@ -147,3 +147,88 @@ def test_the_same_picture_gets_the_same_bits_alone_and_among_others():
         alone = torch.cat([made.predict(one) for one in pictures().split(1)])
     assert torch.equal(among[6:], together[:2])
     assert torch.equal(alone, together[:2])
+
+
+def test_while_it_warms_up_the_unlabelled_pictures_weigh_less():
+    """At the first of ten steps e^-5, from the fourth on 1; labelled pictures always 1."""
+    unlabelled = Unlabelled(pictures(1))
+    for step, factor in ((0, torch.tensor(-5.0).exp()), (4, 1.0)):
+        plain = only(method(), unlabelled=unlabelled, step=step).losses
+        rising = only(method(warm_up=0.4), unlabelled=unlabelled, step=step).losses
+        for name in ("unlabelled", "divergence_unlabelled"):
+            torch.testing.assert_close(rising[name], factor * plain[name])
+        torch.testing.assert_close(rising["labelled"], plain["labelled"])
+
+
+def test_the_prior_on_shares_is_of_unlabelled_pictures_and_by_labelled_ones():
+    """A quarter of the labels each: against the mean probabilities of the unlabelled pictures."""
+    unlabelled = Unlabelled(pictures(1))
+    update = only(method(shares=3.0), unlabelled=unlabelled)
+    inferred = method().network.infer(torch.cat([pictures(), pictures(1)]), torch.Generator().manual_seed(0))
+    mean = inferred.logits[2:].softmax(dim=1).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(update.losses["shares"], 3 * (0.25 * (0.25 / mean).log()).sum())
+    assert "shares" not in only(method(shares=3.0)).losses
+    unknown = Labelled(pictures(), torch.full_like(labels(), 15))
+    assert "shares" not in only(method(shares=3.0), unknown, unlabelled).losses
+
+
+def test_a_swapped_picture_has_one_pictures_styles_and_the_others_label():
+    """Styles of grey 63.5, 127.5 and 191.5; the label tells the last in one row, in another one of the first two."""
+    alpha = torch.tensor([1.0, 2, 3])
+    wanted = torch.cat([alpha, 4 - alpha]).view(1, 6, 1, 1).expand(1, 6, 2, 2) - 0.1
+    styles = (wanted + torch.log(-torch.expm1(-wanted))).requires_grad_()
+    logits = torch.tensor([[0.0, 0.0], [0.0, 2.0]]).expand(1, 3, 2, 2).clone()
+    logits[:, 1] = torch.tensor([[5.0, 5.0], [1.0, 0.0]])
+    sets = torch.tensor([[[8, 8], [3, 3]]], dtype=torch.uint8)
+    image = swapped(styles, logits, sets, (3, 3, 8))
+    assert (255 * image[0, 0]).tolist() == [pytest.approx([191.5, 191.5]), pytest.approx([127.5, 63.5])]
+    (slope,) = torch.autograd.grad(image.sum(), styles)
+    assert slope[0, 2, 0].all()
+    assert not slope[0, 2, 1].any()
+
+
+def test_a_swapped_label_is_asked_back_and_leaves_the_statistics_alone():
+    """Each unlabelled picture is paired with a labelled one, in turn; the loss moves styles and encoder."""
+    unlabelled = Unlabelled(pictures(1, 3))
+    made, plain = method(swap=2.0), method()
+    update = only(made, unlabelled=unlabelled)
+    only(plain, unlabelled=unlabelled)
+    statistics = {name: value for name, value in plain.state_dict().items() if "running" in name or "batches" in name}
+    assert statistics
+    assert all(torch.equal(made.state_dict()[name], value) for name, value in statistics.items())
+
+    other = method()
+    generator = torch.Generator().manual_seed(0)
+    inferred = other.network.infer(torch.cat([pictures(), pictures(1, 3)]), generator)
+    dequantised(torch.cat([pictures(), pictures(1, 3)]), generator)
+    pairs = [0, 1, 0]
+    image = swapped(inferred.styles[2:], inferred.logits[pairs], labels()[pairs], OUTPUTS)
+    found = other.network.infer(image, generator).logits
+    torch.testing.assert_close(update.losses["swap"], 2 * cross_entropy(found, labels()[pairs], OUTPUTS))
+    weights = [made.network.styles.weight, made.network.encoder.features[0][0].weight]
+    assert all(slope.any() for slope in torch.autograd.grad(update.losses["swap"], weights))
+    assert "swap" not in only(method(swap=2.0)).losses
+
+
+def test_with_every_repair_a_training_resumes_to_the_same_weights():
+    """What repairs draw is of the step's number alone, and they have no state."""
+    batches = Labelled(pictures(), labels()), Unlabelled(pictures(1))
+
+    def steps(made, first, last):
+        for step in range(first, last):
+            update = only(made.train(), *batches, step=step)
+            weights = list(made.network.parameters())
+            slopes = torch.autograd.grad(sum(update.losses.values()), weights)
+            with torch.no_grad():
+                for weight, slope in zip(weights, slopes, strict=True):
+                    weight -= 0.001 * slope
+        return made
+
+    settings = {"warm_up": 0.5, "shares": 1.0, "swap": 1.0}
+    whole = steps(method(**settings), 0, 4).state_dict()
+    half = steps(method(**settings), 0, 2).state_dict()
+    resumed = method(**settings)
+    resumed.load_state_dict(half)
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.values(), steps(resumed, 2, 4).state_dict().values(), strict=True)
+    )

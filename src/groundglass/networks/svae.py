@@ -203,12 +203,12 @@ class SVAE(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
-        return self._of_classes(self.infer(image).logits)
+        return self.of_classes(self.infer(image).logits)
 
     def forward_all(self, image: Tensor) -> dict[str, Tensor]:
         """``logits`` (B, K, H, W) and ``styles`` (B, 2 S, H, W)."""
         inferred = self.infer(image)
-        return {"logits": self._of_classes(inferred.logits), "styles": inferred.styles}
+        return {"logits": self.of_classes(inferred.logits), "styles": inferred.styles}
 
     def infer(self, image: Tensor, generator: torch.Generator | None = None) -> Inferred:
         """What a picture's latents may be and what they become: sampled by the generator, without one their means."""
@@ -244,7 +244,7 @@ class SVAE(Network):
 
         return self._descend(drawn)
 
-    def _of_classes(self, logits: Tensor) -> Tensor:
+    def of_classes(self, logits: Tensor) -> Tensor:
         """Logits (B, K, H, W) of classes, whose probability is that of their styles (B, S, H, W) together."""
         if max(self.styles_of) == 1:
             return logits
