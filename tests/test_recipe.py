@@ -178,6 +178,15 @@ def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
         assert all(recipe.network == three[0].network for recipe in three)
         rest = [recipe.stage[0].training.model_dump(exclude=amounts) for recipe in found.values()]
         assert all(table == rest[0] for table in rest)
-    assert {path.stem for path in STITCHNET if path.parent.name == "small"} >= {
-        path.stem for path in STITCHNET if path.parent.name != "small"
-    }
+
+
+def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
+    found = {path.stem: load(path) for path in STITCHNET if path.parent.name == "small"}
+    every = {}
+    for name in ("warm_up", "shares", "swap", "low_resolution"):
+        own = found[name].stage[0].settings | {"styles_at": found[name].network.settings.get("styles_at", 0)}
+        every |= {key: value for key, value in own.items() if value}
+        assert found[name].stage[0].training == found["both"].stage[0].training
+    repaired = found["repaired"]
+    assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
+    assert len(every) == 4
