@@ -199,6 +199,12 @@ def test_samples_are_drawn_from_the_prior():
     assert top.var().item() == pytest.approx(1, rel=0.1)
 
 
+def test_one_level_is_a_plain_autoencoder():
+    inferred = network(widths=(8,)).infer(pictures())
+    assert [tuple(z.shape) for z in inferred.z] == [(2, 1, 8, 8)]
+    assert not inferred.prior[0].mean.any()
+
+
 def test_of_one_class_it_has_no_segmentation():
     made = network(classes=1, styles_of=(2, 1, 1))  # as in a recipe whose next stage tells tissues apart
     assert made.head is None

@@ -168,7 +168,7 @@ class SVAE(Network):
         super().__init__()
         self.in_channels, self.classes, self.styles_at = in_channels, classes, styles_at
         self.encoder = make_encoder(encoder, in_channels, depth=len(widths), weights=weights)
-        first, *_, self.stride = self.encoder.reductions
+        first, self.stride = self.encoder.reductions[0], self.encoder.reductions[-1]
         if first > 2 or self.encoder.reductions != tuple(first << level for level in range(len(widths))):
             raise UsageError(
                 f"The features of {encoder} are at 1/{', 1/'.join(map(str, self.encoder.reductions))}.",
