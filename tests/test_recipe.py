@@ -177,3 +177,37 @@ def test_jins_ablation_has_all_eight_rows_and_what_is_compared_learns_by_cross_e
     assert len({recipe.digest for recipe in recipes.values()}) == len(recipes)
     for recipe in recipes.values():
         assert recipe.stage[0].training.steps * recipe.stage[0].settings["first_phase"] in (1000, 4000)
+
+
+STITCHNET = sorted((SHIPPED / "stitchnet2022").glob("**/*.toml"))
+
+
+def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
+    """Labels alone, both, pictures alone: one network, as many steps and slices a step, at either size."""
+    for folder in ("stitchnet2022", "small"):
+        found = {path.stem: load(path) for path in STITCHNET if path.parent.name == folder}
+        three = [found[name] for name in ("supervised", "both", "unlabelled")]
+        assert [recipe.data.unlabelled for recipe in three] == [False, True, True]
+        assert [recipe.stage[0].settings for recipe in three] == [{}, {}, {"labels": False}]
+        read = [
+            training.batch + recipe.data.unlabelled * training.unlabelled_batch
+            for recipe in three
+            for training in (recipe.stage[0].training,)
+        ]
+        assert len(set(read)) == 1
+        amounts = {"batch", "unlabelled_batch"}
+        assert all(recipe.network == three[0].network for recipe in three)
+        rest = [recipe.stage[0].training.model_dump(exclude=amounts) for recipe in found.values()]
+        assert all(table == rest[0] for table in rest)
+
+
+def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
+    found = {path.stem: load(path) for path in STITCHNET if path.parent.name == "small"}
+    every = {}
+    for name in ("warm_up", "shares", "swap", "low_resolution"):
+        own = found[name].stage[0].settings | {"styles_at": found[name].network.settings.get("styles_at", 0)}
+        every |= {key: value for key, value in own.items() if value}
+        assert found[name].stage[0].training == found["both"].stage[0].training
+    repaired = found["repaired"]
+    assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
+    assert len(every) == 4

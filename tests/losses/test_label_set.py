@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from groundglass.losses.label_set import allowed, cross_entropy
+from groundglass.losses.label_set import allowed, cross_entropy, focal_cross_entropy
 
 TISSUES = (1, 2, 4, 8)
 
@@ -105,3 +105,29 @@ def test_a_confident_mistake_stays_finite_and_keeps_its_gradient():
 
 def test_the_empty_set_is_no_label():
     assert cross_entropy(pixels(P), sets(0), TISSUES).item() == torch.inf
+
+
+@pytest.mark.parametrize(("label_set", "inside"), [(1, 0.5), (12, 0.25), (3, 0.75)])
+def test_the_focal_loss_by_hand(label_set, inside):
+    """A pixel whose set has probability p weighs (1 - p)^2."""
+    found = focal_cross_entropy(pixels(P), sets(label_set), TISSUES).item()
+    assert found == pytest.approx(-((1 - inside) ** 2) * log(inside))
+
+
+def test_a_focal_loss_of_gamma_0_is_the_cross_entropy():
+    torch.manual_seed(0)
+    logits, held = torch.randn(2, 4, 3, 3), sets(1, 3, 12, 15, 8, 14, 4, 2, 7).view(1, 3, 3).expand(2, 3, 3)
+    torch.testing.assert_close(
+        focal_cross_entropy(logits, held, TISSUES, gamma=0.0), cross_entropy(logits, held, TISSUES)
+    )
+
+
+def test_the_focal_loss_of_what_is_unknown_and_of_what_is_surely_wrong():
+    logits = torch.randn(1, 4, 1, 3, requires_grad=True)
+    focal_cross_entropy(logits, sets(15, 15, 15), TISSUES).backward()
+    assert not logits.grad.any()
+    sure = torch.tensor([300.0, 0, 0, 0]).view(1, 4, 1, 1).requires_grad_()
+    loss = focal_cross_entropy(sure, sets(8), TISSUES)
+    loss.backward()
+    assert loss.item() == pytest.approx(300)
+    assert sure.grad.flatten().tolist() == pytest.approx([1, 0, 0, -1])

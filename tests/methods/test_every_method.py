@@ -9,7 +9,9 @@ from torch import nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.lookup import find, find_module, names
+from groundglass.methods._ladder import OfLadder
 from groundglass.methods._method import Method
+from groundglass.networks.svae import SVAE
 from groundglass.networks.unet import UNet
 
 PACKAGE = "groundglass.methods"
@@ -24,6 +26,8 @@ def method(request):
 def make(kind, config, seed=0):
     torch.manual_seed(seed)
     outputs = kind.outputs_for(GROUPS)
+    if issubclass(kind, OfLadder):
+        return kind(SVAE(1, len(outputs), widths=(8, 16)), outputs, config)
     return kind(UNet(2 if kind.takes_prior else 1, len(outputs), widths=(8, 16)), outputs, config)
 
 

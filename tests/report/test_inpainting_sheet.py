@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundglass.report.inpainting import GAP, LINE, SIDE, Inpainted, sheet, table
+from groundglass.report.inpainting import Inpainted, sheet, table
+from groundglass.report.sheets import GAP, LINE, SIDE
 
 
 def one(mask):

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from groundglass.build import rebuilt
-from groundglass.engine import checkpoint
-from groundglass.engine.fit import STATE_FILE
-from groundglass.errors import ReadError, UsageError
+from groundglass.cli.run_state import last_state
 from groundglass.io import OutputFolder
 from groundglass.methods.inpainting import Inpainting
 from groundglass.report.inpainting import Inpainted, sheet, table
+from groundglass.report.sheets import spread
 from groundglass.store import Store, open_store
 
 METHOD: Final = "inpainting"
@@ -49,44 +45,14 @@ def look(run: Path, store: Store, slices: int) -> tuple[int, list[Inpainted]]:
     Raises:
         GroundglassError: no such state in the run, or one that is damaged.
     """
-    tensors, record = _state(run)
-    return int(record["step"]), _inpainted(_method(tensors, record), store, slices)
-
-
-def _state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state of the last stage of a run that inpaints."""
-    found: tuple[dict[str, Tensor], dict[str, Any]] | None = None
-    for path in sorted(run.glob(f"stage-*/{STATE_FILE}")):
-        tensors, record = checkpoint.read(path)
-        if record.get("made", {}).get("method") == METHOD:
-            found = tensors, record
-    if found is None:
-        raise UsageError(
-            "The run has no state of a stage that inpaints.",
-            expected=f"a folder of groundglass train whose recipe has a stage with the method {METHOD}",
-            remedy="Give the run's folder, once its first checkpoint is written.",
-        )
-    return found
-
-
-def _method(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Inpainting:
-    try:
-        method = rebuilt(record["made"])
-        kept = {name.removeprefix("method/"): value for name, value in tensors.items() if name.startswith("method/")}
-        method.load_state_dict(kept)
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        raise ReadError(
-            "The state of the run does not fit this version of groundglass.",
-            expected="one that this version's groundglass train wrote",
-            remedy="Train it again, or use the version that wrote it.",
-        ) from None
+    method, step = last_state(run, [METHOD], "inpaints")
     assert isinstance(method, Inpainting)  # noqa: S101 - by its name
-    return method.eval()
+    return step, _inpainted(method, store, slices)
 
 
 def _inpainted(method: Inpainting, store: Store, count: int) -> list[Inpainted]:
     """Slices evenly spread over the store."""
-    numbers = np.unique(np.linspace(0, len(store) - 1, count).round().astype(int)).tolist()
+    numbers = spread(range(len(store)), count)
     pictures = np.stack([store.prepared(number) for number in numbers])
     mask, filled = (part[:, 0].numpy() for part in method.shown(torch.from_numpy(pictures)[:, None]))
     names = [store.slices[number].id for number in numbers]

@@ -584,6 +584,25 @@ def _explain_networks(
         explain_networks(names or [], size, batch if measure else None, output, quiet)
 
 
+@explain.command("samples")
+def _explain_samples(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of groundglass train; it may still be running.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The prepared store whose slices are shown.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and numbers.")],
+    slices: Annotated[int, typer.Option(min=1, max=64, help="How many of the labelled, and of the unlabelled.")] = 4,
+    samples: Annotated[int, typer.Option(min=0, max=64, help="How many that the method makes of nothing.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 0,
+) -> None:
+    """What svae or stitchnet makes of slices and of nothing, and whether its styles collapsed (PNG, CSV)."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.explain_samples import run_samples
+
+        run_samples(run, store, output, slices, samples, seed)
+
+
 @explain.command("steps")
 def _explain_steps(
     scan: Annotated[str, typer.Argument(metavar="SCAN", help="As segment takes it.")],

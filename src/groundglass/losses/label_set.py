@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 
 
@@ -75,3 +76,27 @@ def cross_entropy(
         cost = cost - (each * logits.log_softmax(dim=1)).sum()
         total = total + each.sum()
     return cost / torch.where(total > 0, total, 1)
+
+
+def focal_cross_entropy(logits: Tensor, label_set: Tensor, outputs: Sequence[int], gamma: float = 2.0) -> Tensor:
+    """``-(1 - p_S)^gamma log p_S`` with ``p_S = sum_{t in S} p_t``, the mean over pixels where S says something.
+
+    Lin et al. (arXiv 1708.02002) of a softmax, on label sets; ``losses.focal`` is theirs, of a sigmoid a channel.
+
+    Args:
+        logits: (B, K, H, W), of any precision.
+        label_set: (B, H, W), uint8.
+        outputs: the tissue group of each channel.
+        gamma: how much less a sure and right answer counts; 0 is ``cross_entropy``.
+
+    Returns:
+        A scalar, float32; 0 with a gradient of 0 where nothing is known.
+    """
+    logits = logits.float()
+    possible = allowed(label_set, outputs)
+    known = ~possible.all(dim=1)
+    right = torch.where(possible, logits, -torch.inf).logsumexp(dim=1)
+    wrong = torch.where(possible & known.unsqueeze(1), -torch.inf, logits).logsumexp(dim=1)
+    margin = right - wrong  # the logit of p_S
+    loss = F.softplus(-margin) * (-gamma * F.softplus(margin)).exp()
+    return (loss * known).sum() / known.sum().clamp(min=1)

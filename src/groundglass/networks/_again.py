@@ -22,7 +22,7 @@ def again(part: nn.Module, *inputs: Tensor) -> Tensor:
         return at_once(part, *inputs)
 
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), _still(part)
+        return nullcontext(), still(part)
 
     made: Tensor = checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts)
     return made
@@ -35,7 +35,8 @@ def at_once(part: nn.Module, *inputs: Tensor) -> Tensor:
 
 
 @contextmanager
-def _still(part: nn.Module) -> Iterator[None]:
+def still(part: nn.Module) -> Iterator[None]:
+    """Meanwhile batch norms normalise as they did, and gather nothing."""
     norms = [module for module in part.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+
+from groundglass.report.sheets import grey, sheet_of
 
 COLUMNS: Final = ("picture", "what is left of it", "filled in", "apart")
-SIDE: Final = 192  # pixels of a picture
-LINE: Final = 14
-GAP: Final = 4
 ERASED: Final = np.array([0, 114, 178], np.float32)  # of Okabe and Ito's palette: no grey
 
 
@@ -47,22 +44,12 @@ class Inpainted:
 
 def sheet(slices: Sequence[Inpainted], title: str) -> bytes:
     """A PNG with a row a slice: the picture, what is left of it (erased is blue), what was filled in, what differs."""
-    width = len(COLUMNS) * (SIDE + GAP)
-    drawn = Image.new("RGB", (width, 2 * LINE + len(slices) * (SIDE + GAP)))
-    pen = ImageDraw.Draw(drawn)
-    pen.text((2, 1), title, fill=(255, 255, 255))
-    for place, name in enumerate(COLUMNS):
-        pen.text((place * (SIDE + GAP) + 2, LINE + 1), name, fill=(255, 255, 255))
-    for row, one in enumerate(slices):
+    rows = []
+    for one in slices:
         share = one.mask[..., None]
-        left = share * _grey(one.picture) + (1 - share) * ERASED
-        panels = _grey(one.picture), left, _grey(one.filled), _grey(np.abs(one.filled - one.picture))
-        for place, panel in enumerate(panels):
-            picture = Image.fromarray(panel.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            drawn.paste(picture, (place * (SIDE + GAP), 2 * LINE + row * (SIDE + GAP)))
-    stream = io.BytesIO()
-    drawn.save(stream, "PNG")
-    return stream.getvalue()
+        left = share * grey(one.picture) + (1 - share) * ERASED
+        rows.append([grey(one.picture), left, grey(one.filled), grey(np.abs(one.filled - one.picture))])
+    return sheet_of(rows, COLUMNS, title)
 
 
 def table(slices: Sequence[Inpainted]) -> str:
@@ -72,8 +59,3 @@ def table(slices: Sequence[Inpainted]) -> str:
         errors = (one.error(kept=kept) for kept in (False, True))
         lines.append(",".join([one.name, f"{one.erased:.4f}", *("" if e is None else f"{e:.4f}" for e in errors)]))
     return "\n".join(lines) + "\n"
-
-
-def _grey(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grey values (H, W) in [0, 1] as colours (H, W, 3), 0 to 255."""
-    return np.repeat(255 * np.clip(plane, 0, 1)[..., None], 3, axis=2)

@@ -1,0 +1,147 @@
+"""``groundglass explain samples``: what a generative method makes of slices and of nothing, and its collapse."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from groundglass.cli.run_state import last_state
+from groundglass.evaluation import collapse
+from groundglass.io import OutputFolder
+from groundglass.methods._ladder import OfLadder, Shown
+from groundglass.report.samples import Drawn, Row, names_of, sheet, table
+from groundglass.report.sheets import spread
+from groundglass.store import Store, open_store
+
+METHODS: Final = ("svae", "stitchnet")
+BATCH: Final = 4
+
+
+def run_samples(run: Path, store_path: Path, output: Path, slices: int, samples: int, seed: int) -> None:
+    """Draw some slices of a store as the last state of a run makes them again, and some that it makes of nothing.
+
+    Writes ``samples-STEP.png``, ``samples-STEP.csv`` with a row a slice and ``collapse-STEP.csv`` with one for
+    labelled and one for unlabelled slices; those of other steps stay.
+
+    Args:
+        run: a folder of groundglass train; it may still be training.
+        store_path: whose slices are shown.
+        output: the folder to write to.
+        slices: how many of the labelled, and of the unlabelled.
+        samples: how many of nothing.
+        seed: of these, and of the posterior's noise.
+
+    Raises:
+        GroundglassError: no such state in the run, one that is damaged, or a store that does not fit.
+    """
+    method, step = last_state(run, METHODS, "generates slices")
+    assert isinstance(method, OfLadder)  # noqa: S101 - by its name
+    store = open_store(store_path)
+    generator = torch.Generator().manual_seed(seed)
+    kinds = [
+        _kind(method, store, name, spread(numbers, slices), generator)
+        for name, numbers in (("labelled", store.labelled), ("unlabelled", store.unlabelled))
+        if numbers
+    ]
+    drawn = [one for kind in kinds for one in kind.drawn]
+    if samples:
+        drawn += _drawn(method.sampled(samples, store.preparation.size, generator), None)
+    with OutputFolder(output) as results:
+        title = f"step {step}, {store.dataset}; the last {samples} of nothing"
+        results.path(f"samples-{step:06d}.png").write_bytes(sheet(drawn, method.tissues, title))
+        for name, rows in (
+            ("samples", [row for kind in kinds for row in kind.rows]),
+            ("collapse", [kind.whole for kind in kinds]),
+        ):
+            results.path(f"{name}-{step:06d}.csv").write_text(table(rows), encoding="utf-8", newline="\n")
+    for kind in kinds:
+        sys.stdout.write(f"step {step}, {_line(kind.whole)}\n")
+
+
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """Labelled or unlabelled slices: pictures, a row of numbers a slice, and one of them all."""
+
+    drawn: list[Drawn]
+    rows: list[Row]
+    whole: Row
+
+
+def _kind(method: OfLadder, store: Store, name: str, numbers: Sequence[int], generator: torch.Generator) -> _Kind:
+    pictures = np.stack([store.prepared(number) for number in numbers])
+    black, white = store.preparation.window_hu
+    hu = white - black
+    parts = [torch.from_numpy(pictures[start : start + BATCH])[:, None] for start in range(0, len(pictures), BATCH)]
+    shown = _together([method.shown(part) for part in parts])
+    noisy = [_array(_together([method.shown(part, generator) for part in parts]).styles) for _ in range(2)]
+    styles, probability = _array(shown.styles), _array(shown.probability)
+    apart = np.abs(_array(shown.stitched)[:, 0] - pictures)
+
+    def told(where: slice) -> dict[str, float | None]:
+        distance = collapse.styles_apart(styles[where])
+        return {
+            "bits_per_pixel": None if shown.bits is None else float(shown.bits[where].mean()),
+            **{f"divergence_{n}": float(level[where].mean()) for n, level in enumerate(shown.divergence, 1)},
+            "error_hu": hu * float(apart[where].mean()),
+            "styles_apart_hu": None if distance is None else hu * distance,
+            "noise_hu": hu * collapse.noise(noisy[0][where], noisy[1][where]),
+        }
+
+    rows: list[Row] = [
+        {"slice": store.slices[number].id, "kind": name, **told(slice(place, place + 1))}
+        for place, number in enumerate(numbers)
+    ]
+    named = zip(names_of(method.tissues), collapse.shares(probability), strict=True)
+    whole = {
+        "kind": name,
+        "slices": str(len(numbers)),
+        **told(slice(None)),
+        **{f"share of {tissue}": share for tissue, share in named},
+        "information_of_pictures": collapse.information_of_pictures(probability),
+        "information_of_grey_values": collapse.information_of_grey_values(pictures, probability),
+    }
+    return _Kind(_drawn(shown, pictures), rows, whole)
+
+
+def _together(parts: Sequence[Shown]) -> Shown:
+    bits = [part.bits for part in parts if part.bits is not None]
+    return Shown(
+        torch.cat([part.probability for part in parts]),
+        torch.cat([part.styles for part in parts]),
+        torch.cat([part.stitched for part in parts]),
+        torch.cat(bits) if bits else None,
+        tuple(torch.cat(level) for level in zip(*(part.divergence for part in parts), strict=True)),
+    )
+
+
+def _drawn(shown: Shown, pictures: NDArray[np.float32] | None) -> list[Drawn]:
+    stitched, classes, styles = (
+        _array(part) for part in (shown.stitched[:, 0], shown.probability.argmax(dim=1), shown.styles)
+    )
+    return [
+        Drawn(None if pictures is None else pictures[place], stitched[place], classes[place], styles[place])
+        for place in range(len(stitched))
+    ]
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.cpu().numpy()
+    return array
+
+
+def _line(whole: Row) -> str:
+    """What is told on the terminal of slices of a kind."""
+    line = f"{whole['slices']} {whole['kind']} slices: {whole['bits_per_pixel']:.2f} bits per pixel"
+    if whole["styles_apart_hu"] is None:
+        return line
+    return (
+        f"{line}, styles {whole['styles_apart_hu']:.0f} HU apart against {whole['noise_hu']:.0f} of noise, "
+        f"{whole['information_of_pictures']:.3f} bits between classes and pictures"
+    )

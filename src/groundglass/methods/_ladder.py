@@ -1,0 +1,172 @@
+"""What methods on the shared variational autoencoder have in common: the lower bound of log p(x), and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from groundglass.errors import UsageError
+from groundglass.labels import UNKNOWN
+from groundglass.losses.beta import dequantised, expected, log_density
+from groundglass.losses.divergence import divergence, sampled_divergence
+from groundglass.losses.stitched import bits_per_pixel, log_likelihood, stitched
+from groundglass.methods._method import OfNetwork
+from groundglass.networks._network import Network
+from groundglass.networks.svae import SVAE, Generated, Inferred
+
+By = Literal["sample", "formula"]
+MOVES: Final = 0.01  # variance over pictures above which a latent is active (Burda et al., arXiv 1509.00519)
+
+
+def check_divergence(by: str) -> None:
+    """Refuse what is no way to a divergence.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if by not in get_args(By):
+        raise UsageError(
+            f"The divergence by {by!r}.", expected=f"one of {', '.join(get_args(By))}", remedy="Correct stage.settings."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """The evidence lower bound of some pictures, in nats a pixel, and what it was made from.
+
+    Attributes:
+        likelihood: (B,), log of the sum over y in S of p(x, y given z), the mean over pixels.
+        picture: (B,), log p(x given z) alike, whatever the labels; without a gradient.
+        divergence: (B,), of q(z) from p(z), over the number of pixels.
+        inferred: the latents and what they become.
+    """
+
+    likelihood: Tensor
+    picture: Tensor
+    divergence: Tensor
+    inferred: Inferred
+
+    @property
+    def bits(self) -> Tensor:
+        """(B,), bits per pixel of the pictures, whatever their labels; without a gradient."""
+        return bits_per_pixel(self.picture, self.divergence.detach())
+
+    def levels(self) -> dict[str, Tensor]:
+        """Of each level: its exact divergence in nats a picture, the mean; and which share of its latents is active."""
+        told = {}
+        for place, (q, p) in enumerate(zip(self.inferred.posterior, self.inferred.prior, strict=True), 1):
+            apart = divergence(q.mean, q.variance, p.mean, p.variance).sum() / len(q.mean)
+            told[f"divergence_{place}"] = apart.detach()
+            if len(q.mean) > 1:
+                told[f"active_{place}"] = (q.mean.detach().var(dim=0) > MOVES).float().mean()
+        return told
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """For people: what a network makes of pictures, or of nothing.
+
+    Attributes:
+        probability: of each style, (B, S, H, W).
+        styles: (B, S, H, W), grey values in [0, 1].
+        stitched: (B, 1, H, W), [0, 1].
+        bits: per pixel (B,), and of each level the divergence in nats (B,); of a picture, not of a sample.
+    """
+
+    probability: Tensor
+    styles: Tensor
+    stitched: Tensor
+    bits: Tensor | None = None
+    divergence: tuple[Tensor, ...] = ()
+
+
+class OfLadder(OfNetwork):
+    """A method whose network is the shared variational autoencoder.
+
+    Attributes:
+        tissues: the tissue group of each style; a group is there as often as it has styles.
+    """
+
+    network: SVAE
+
+    def __init__(self, network: Network, outputs: Sequence[int]) -> None:
+        """Make the method.
+
+        Args:
+            network: an SVAE.
+            outputs: the tissue group of each of its K classes.
+
+        Raises:
+            UsageError: another network, which generates nothing.
+        """
+        if not isinstance(network, SVAE):
+            raise UsageError(
+                f"{type(self).__name__} got the network {type(network).__name__}, which generates nothing.",
+                expected="the network svae",
+                remedy='Say network.name = "svae".',
+            )
+        super().__init__(network, outputs)
+        styles = zip(self.outputs, network.styles_of, strict=True)
+        self.tissues = tuple(group for group, count in styles for _ in range(count))
+
+    def bound(self, image: Tensor, label_set: Tensor, generator: torch.Generator, by: By) -> Bound:
+        """The lower bound by one sample of z from q(z given x).
+
+        Args:
+            image: x, (B, 1, H, W), [0, 1].
+            label_set: S, (B, H, W), uint8.
+            generator: of z and of what dequantises x.
+            by: whether the divergence is of that sample too, or of the formula.
+        """
+        inferred = self.network.infer(image, generator)
+        density = log_density(inferred.styles, dequantised(image, generator))
+        likelihood = log_likelihood(inferred.logits, density, label_set, self.tissues).mean(dim=(1, 2))
+        with torch.no_grad():
+            picture = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
+        total = torch.zeros_like(likelihood)
+        for z, q, p in zip(inferred.z, inferred.posterior, inferred.prior, strict=True):
+            normals = q.mean, q.variance, p.mean, p.variance
+            each = divergence(*normals) if by == "formula" else sampled_divergence(z, *normals)
+            total = total + each.sum(dim=(1, 2, 3))
+        return Bound(likelihood, picture, total / image[0].numel(), inferred)
+
+    def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Probabilities (B, K, H, W), float32, of the latents' means.
+
+        Each picture passes the network by itself: libraries sum in another order for other batches, and a picture's
+        answer is to be the same to the last bit alone and among any others.
+        """
+        del prior
+        return torch.cat([self.network(one).float().softmax(dim=1) for one in torch.split(image, 1)])
+
+    @torch.no_grad()
+    def shown(self, image: Tensor, generator: torch.Generator | None = None) -> Shown:
+        """What becomes of pictures (B, 1, H, W), by the latents' means, or by a sample of them."""
+        inferred = self.network.infer(image, generator)
+        apart = [
+            divergence(q.mean, q.variance, p.mean, p.variance).sum(dim=(1, 2, 3))
+            for q, p in zip(inferred.posterior, inferred.prior, strict=True)
+        ]
+        density = log_density(inferred.styles, dequantised(image))
+        likelihood = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
+        bits = bits_per_pixel(likelihood, torch.stack(apart).sum(dim=0) / image[0].numel())
+        return Shown(*_pictures(inferred), bits, tuple(apart))
+
+    @torch.no_grad()
+    def sampled(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Shown:
+        """Pictures of nobody: latents from their prior."""
+        return Shown(*_pictures(self.network.sample(count, size, generator)))
+
+
+def unknown(image: Tensor) -> Tensor:
+    """Label sets (B, H, W) of pictures (B, 1, H, W) of which nothing is known."""
+    return torch.full_like(image[:, 0], UNKNOWN, dtype=torch.uint8)
+
+
+def _pictures(made: Generated) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities, styles and the stitched picture."""
+    return made.logits.float().softmax(dim=1), expected(made.styles), stitched(made.logits, made.styles)

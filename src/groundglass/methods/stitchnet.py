@@ -1,0 +1,171 @@
+"""StitchNet: Zammit et al., BMC Bioinformatics 23 (Suppl 7), 343, 2022.
+
+| here | there |
+|---|---|
+| ``network.infer`` | q_phi(z given x), one sample of it |
+| ``logits``, their softmax | p_theta(y given z) = CAT(y; pi_theta(z)) |
+| ``styles``, a Beta distribution a pixel | p_theta(b, h, g, c given z) = BETA(alpha_theta(z), beta_theta(z)) |
+| ``stitched`` | Phi(y, b, h, g, c), which takes each pixel from its label's style |
+| ``labelled`` | J_LAB; y is what the label set leaves possible |
+| ``unlabelled`` | J_UN; y is summed over |
+| ``divergence`` | log q_phi(z given x) - log p(z), in both |
+| ``focal`` | (released) a focal loss of the segmentation, times 100, where there are labels |
+
+Training as released: Adam at 3e-4, gradients no longer than 1, 80 epochs, one healthy, one unlabelled and one labelled
+picture a batch. A healthy scan is a labelled one whose sets hold no lesion, so it comes with the labelled.
+
+Three regimes: ``data.unlabelled = false`` learns from labels alone; ``labels = false`` from pictures alone, whatever
+labels they have; neither, from both.
+
+Both papers found that with both kinds the unlabelled pictures' styles become one. Ways out (ours, each a setting, off
+by default), beside the network's ``styles_at``:
+- ``warm_up``: the unlabelled pictures' weight rises over a share of the training;
+- ``shares``: a prior on class shares, those of the labelled pictures (``losses.shares``);
+- ``swap``: an unlabelled picture's styles are stitched by a labelled picture's label, and the network has to give that
+  label back. So an unlabelled picture becomes a labelled one, and styles that are one cannot be told apart.
+
+Differs from the paper:
+- A style for each group of tissues that the labels tell apart: the paper's four, or three where lung and background
+  were never told apart; there the network's ``styles_of`` gives their group two, and the set holds both.
+- All terms are means over pixels, and so is the divergence, as released (over 352^2); of a batch, each kind of picture
+  counts as one.
+- A prediction is of the latents' means in evaluation mode. (Released: of a sample, in training mode.)
+- gamma is 2 (not given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.losses.beta import expected
+from groundglass.losses.label_set import allowed, cross_entropy, focal_cross_entropy
+from groundglass.losses.shares import share_divergence, shares_of
+from groundglass.losses.stitched import stitched
+from groundglass.methods._ladder import Bound, By, OfLadder, check_divergence, unknown
+from groundglass.methods._method import Update
+from groundglass.methods.mean_teacher import noise_seed, ramp_up
+from groundglass.networks._again import still
+from groundglass.networks._network import Network
+from groundglass.networks.svae import Inferred
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings; defaults are the released training's unless a comment says 'ours'.
+
+    Attributes:
+        focal: weight of the focal loss; 0 leaves it out.
+        gamma: of it.
+        unlabelled: weight of the unlabelled pictures' bound.
+        labels: whether labels are looked at; where not, all pictures count as unlabelled.
+        warm_up: share of the training over which that weight rises.
+        shares: weight of the prior on class shares.
+        swap: weight of the cross-entropy of labels that were stitched into unlabelled pictures.
+        divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
+        seed: of latents and dequantisation.
+    """
+
+    focal: float = 100.0
+    gamma: float = 2.0  # ours
+    unlabelled: float = 1.0
+    labels: bool = True
+    warm_up: float = 0.0
+    shares: float = 0.0
+    swap: float = 0.0
+    divergence: By = "sample"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no way to a divergence.
+
+        Raises:
+            UsageError: it is none.
+        """
+        check_divergence(self.divergence)
+
+
+class StitchNet(OfLadder):
+    """A model of pictures and segmentations: where the latter are missing, it sums over them."""
+
+    def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:
+        """Make the method.
+
+        Args:
+            network: an SVAE of K classes.
+            outputs: the tissue group of each of K channels (``groundglass.losses.groups``).
+            config: settings.
+        """
+        super().__init__(network, outputs)
+        self.config = config or Config()
+
+    def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
+        """One step: both kinds of pictures pass the network together, so that batch statistics are of both."""
+        config = self.config
+        known, images = len(labelled.image) if config.labels else 0, [labelled.image]
+        sets = [labelled.label_set if config.labels else unknown(labelled.image)]
+        if unlabelled is not None:
+            images.append(unlabelled.image)
+            sets.append(unknown(unlabelled.image))
+        generator = torch.Generator().manual_seed(noise_seed(config.seed, progress.step))
+        bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence)
+        losses, told = {}, bound.levels()
+        rising = config.unlabelled * ramp_up(progress, config.warm_up)
+        for kind, part, weight in (("labelled", slice(known), 1.0), ("unlabelled", slice(known, None), rising)):
+            if len(bound.bits[part]):
+                losses[kind] = -weight * bound.likelihood[part].mean()
+                losses[f"divergence_{kind}"] = weight * bound.divergence[part].mean()
+                told |= {f"{name}_{kind}": value for name, value in self._told(bound, part).items()}
+        if known and config.focal:
+            focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.tissues, config.gamma)
+            losses["focal"] = config.focal * focal
+        if known and unlabelled is not None:
+            losses |= self._repair(bound.inferred, sets[0], generator)
+        yield Update("network", losses, told=told)
+
+    def _repair(self, inferred: Inferred, label_set: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """What keeps the unlabelled pictures, which come after the labelled ones, from collapse."""
+        config, losses = self.config, {}
+        known = len(label_set)
+        shares = shares_of(label_set, self.outputs) if config.shares else None
+        if shares is not None:
+            logits = self.network.of_classes(inferred.logits[known:])
+            losses["shares"] = config.shares * share_divergence(logits, shares)
+        if config.swap:
+            pairs = torch.arange(len(inferred.logits) - known, device=label_set.device) % known
+            wanted = label_set[pairs]
+            image = swapped(inferred.styles[known:], inferred.logits[pairs], wanted, self.tissues)
+            with still(self.network):  # stitched pictures are a population of their own: statistics stay the real ones'
+                found = self.network.infer(image, generator).logits
+            losses["swap"] = config.swap * cross_entropy(found, wanted, self.tissues)
+        return losses
+
+    @torch.no_grad()
+    def _told(self, bound: Bound, part: slice) -> dict[str, Tensor]:
+        """For the log, of some pictures: bits, how far their styles are apart, and the share of each class."""
+        styles = expected(bound.inferred.styles[part])
+        pairs = combinations(styles.unbind(dim=1), 2)
+        shares = bound.inferred.logits[part].float().softmax(dim=1).mean(dim=(0, 2, 3))
+        return {
+            "bits_per_pixel": bound.bits[part].mean(),
+            "styles_apart": torch.stack([(one - other).abs().mean() for one, other in pairs]).mean(),
+            **{f"share_{place}": share for place, share in enumerate(shares)},
+        }
+
+
+def swapped(styles: Tensor, logits: Tensor, label_set: Tensor, tissues: Sequence[int]) -> Tensor:
+    """One picture's styles, stitched by another's label: (B, 1, H, W), [0, 1], with a gradient to the styles.
+
+    Args:
+        styles: of the one, (B, 2 S, H, W), as a network says them.
+        logits: of the other, (B, S, H, W): where its label leaves several styles possible, the most probable one is
+            taken.
+        label_set: of the other, (B, H, W), uint8.
+        tissues: the tissue group of each style.
+    """
+    return stitched(torch.where(allowed(label_set, tissues), logits.detach(), -torch.inf), styles)

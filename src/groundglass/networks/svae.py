@@ -1,0 +1,277 @@
+"""The shared variational autoencoder, and StitchNet's last layers on it (Zammit et al., BMC Bioinformatics 23, 2022).
+
+| here | there |
+|---|---|
+| ``encoder``, ``seen`` | MobileNetV2, whose features are d_1 to d_5 in inference |
+| ``Latent`` | the mapping from d_n to z_n, **one for both directions**: what makes the autoencoder "shared" |
+| ``expand``, ``blocks`` | d_n in generation: the expansion of z_n and of what is coarser |
+| ``up`` | the deconvolution that leads from d_(n+1) to where z_n is drawn |
+| ``weighted`` | the precision weighting of LVAE (Sonderby et al., arXiv 1602.02282) |
+| ``head`` | pi_theta(z), of the segmentation |
+| ``styles`` | alpha_theta(z) and beta_theta(z): b, h, g and c |
+
+z_1 to z_5 have one channel each, at 1/2 to 1/32 of the picture's size (176, 88, 44, 22 and 11 squared of 352). z_5 has
+the prior N(0, 1). Nothing but z leads from inference to generation: there are no skip connections.
+
+Differs from the paper:
+- Batch statistics of a mapping are of each direction's own; its weights are of both. With one average for two
+  populations it would answer otherwise in evaluation than it was trained to.
+- A 1 x 1 convolution gives MobileNetV2's features (16, 24, 32, 96, 320 channels) the widths 32 to 512 of d_n.
+- The posterior of z_5 is weighted with its prior as all others are; LVAE's takes what is inferred.
+- Variances are softplus and a floor (not given).
+- ``styles_at`` is ours: styles of low resolution, which cannot carry the picture's detail. So is ``styles_of``: where
+  labels never told two tissues apart, their class may have a style for each, and is what either shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - everybody's name for it
+from torch import Tensor, nn
+
+from groundglass.errors import UsageError
+from groundglass.networks._layers import conv_norm, enlarge
+from groundglass.networks._network import Network
+from groundglass.networks._normal import Normal, weighted
+from groundglass.networks.encoders import make_encoder
+
+WIDE: Final = 64  # channels above which a block is a bottleneck
+SMALLEST: Final = 1e-3  # variance of a latent
+INFERENCE, GENERATION = 0, 1
+
+
+class Norm(nn.Module):
+    """Batch norm with one weight and one bias, and statistics for each of some directions."""
+
+    def __init__(self, channels: int, directions: int) -> None:
+        super().__init__()
+        self.statistics = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for _ in range(directions))
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor, direction: int) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        normed: Tensor = self.statistics[direction](x) * self.weight + self.bias
+        return normed
+
+
+class Block(nn.Module):
+    """Figure 4: two 3 x 3 convolutions, or above 64 channels a linear bottleneck, and what came in added.
+
+    Every convolution has batch norm; the sum comes before the last ReLU, of which a bottleneck has none.
+    """
+
+    def __init__(self, channels: int, directions: int = 1) -> None:
+        super().__init__()
+        self.linear = channels > WIDE
+        kernels = (1, 3, 1) if self.linear else (3, 3)
+        widths = (channels, channels // 4, channels // 4, channels) if self.linear else (channels,) * 3
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, kernel, padding=kernel // 2, bias=False)
+            for (a, b), kernel in zip(pairwise(widths), kernels, strict=True)
+        )
+        self.norms = nn.ModuleList(Norm(width, directions) for width in widths[1:])
+
+    def forward(self, x: Tensor, direction: int = 0) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        y = x
+        for place, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            y = norm(conv(y if place == 0 else F.relu(y)), direction)
+        return x + y if self.linear else F.relu(x + y)
+
+
+class Latent(nn.Module):
+    """d_n -> z_n, of whichever direction: the same weights say what a picture shows and what is expected of it."""
+
+    def __init__(self, channels: int, directions: int) -> None:
+        super().__init__()
+        self.block = Block(channels, directions)
+        self.mean = nn.Conv2d(channels, 1, 3, padding=1)
+        self.variance = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def forward(self, d: Tensor, direction: int) -> Normal:
+        """Features (B, C, h, w) -> a normal distribution of (B, 1, h, w), float32."""
+        d = self.block(d, direction)
+        return Normal(self.mean(d).float(), F.softplus(self.variance(d).float()) + SMALLEST)
+
+
+def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Transposed 4 x 4 convolution of stride 2, batch norm, ReLU: (B, in, H, W) -> (B, out, 2 H, 2 W)."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """What latents become.
+
+    Attributes:
+        logits: (B, S, H, W), of which style a pixel is from; S is K unless classes have several styles.
+        styles: (B, 2 S, H, W), alpha and then beta of each style's Beta distribution, before they are made positive.
+    """
+
+    logits: Tensor
+    styles: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred(Generated):
+    """And where the latents are from: of each level, finest first, z (B, 1, h, w), q(z | x) and p(z | coarser z)."""
+
+    z: tuple[Tensor, ...]
+    posterior: tuple[Normal, ...]
+    prior: tuple[Normal, ...]
+
+
+class SVAE(Network):
+    """A ladder of latents between what is seen and what is made of it.
+
+    It segments, from the means of its latents; ``infer`` samples them; ``generate`` and ``sample`` see no picture. Of
+    one class it has no segmentation: it is the autoencoder alone.
+    """
+
+    paper = "Zammit, Fung, Liu, Leung and Hu, StitchNet, BMC Bioinformatics 23 (Suppl 7), 343, 2022"
+    heads = ("head", "styles")
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 4,
+        encoder: str = "mobilenet_v2",
+        weights: str | None = None,
+        widths: Sequence[int] = (32, 64, 128, 256, 512),
+        styles_at: int = 0,
+        styles_of: Sequence[int] | None = None,
+    ) -> None:
+        """Make the network.
+
+        Args:
+            in_channels: of the image; what is generated has one.
+            classes: of the segmentation.
+            encoder: one of ``encoders.encoder_names()`` whose features are at 1/2 (or 1), and so on by halves.
+            weights: of the encoder: ``imagenet``, the path of a file, or ``None`` for random ones.
+            widths: channels of d_1, d_2, ...: as many levels of latents.
+            styles_at: the styles are made of d_n, of its size, and enlarged; 0: at the picture's own size.
+            styles_of: how many styles each class has, one by default; of one class it has one.
+
+        Raises:
+            UsageError: an encoder that does not halve so, a level that there is not, or a class without styles.
+        """
+        super().__init__()
+        self.in_channels, self.classes, self.styles_at = in_channels, classes, styles_at
+        self.encoder = make_encoder(encoder, in_channels, depth=len(widths), weights=weights)
+        first, self.stride = self.encoder.reductions[0], self.encoder.reductions[-1]
+        if first > 2 or self.encoder.reductions != tuple(first << level for level in range(len(widths))):
+            raise UsageError(
+                f"The features of {encoder} are at 1/{', 1/'.join(map(str, self.encoder.reductions))}.",
+                expected="1/2, 1/4, 1/8 and so on",
+                remedy="Take mobilenet_v2, or another that halves at every level.",
+            )
+        if not 0 <= styles_at <= len(widths):
+            raise UsageError(
+                f"SVAE has no level {styles_at}.",
+                expected=f"0, the picture's size, to {len(widths)}",
+                remedy="Correct styles_at.",
+            )
+        self.styles_of = tuple(styles_of or (1,) * classes) if classes > 1 else (1,)
+        if len(self.styles_of) != classes or min(self.styles_of) < 1:
+            raise UsageError(
+                f"SVAE has {classes} classes, of {styles_of} styles.",
+                expected="a number for each class that the labels tell apart, 1 or more",
+                remedy="Correct styles_of, or leave it out.",
+            )
+        count = sum(self.styles_of)
+        top = len(widths) - 1
+        self.seen = nn.ModuleList(conv_norm(a, b, 1) for a, b in zip(self.encoder.channels, widths, strict=True))
+        self.latents = nn.ModuleList(
+            Latent(width, directions=1 if level == top else 2) for level, width in enumerate(widths)
+        )
+        self.expand = nn.ModuleList(conv_norm(1, width) for width in widths)
+        self.blocks = nn.ModuleList(Block(width) for width in widths)
+        self.up = nn.ModuleList(doubling(below, width) for width, below in pairwise(widths))
+        self.last = nn.ModuleList([nn.Identity() if first == 1 else doubling(widths[0], widths[0]), Block(widths[0])])
+        self.head = nn.Conv2d(widths[0], count, 1) if count > 1 else None
+        self.styles = nn.Conv2d(widths[max(styles_at, 1) - 1], 2 * count, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
+        return self.of_classes(self.infer(image).logits)
+
+    def forward_all(self, image: Tensor) -> dict[str, Tensor]:
+        """``logits`` (B, K, H, W) and ``styles`` (B, 2 S, H, W)."""
+        inferred = self.infer(image)
+        return {"logits": self.of_classes(inferred.logits), "styles": inferred.styles}
+
+    def infer(self, image: Tensor, generator: torch.Generator | None = None) -> Inferred:
+        """What a picture's latents may be and what they become: sampled by the generator, without one their means."""
+        features = self.encoder(self.check(image))
+        z: list[Tensor] = []
+        posterior: list[Normal] = []
+        prior: list[Normal] = []
+
+        def drawn(level: int, coarser: Tensor | None) -> Tensor:
+            found: Normal = self.latents[level](self.seen[level](features[level]), INFERENCE)
+            expected = self._prior(level, coarser, found.mean)
+            both = weighted(found, expected)
+            prior.insert(0, expected)
+            posterior.insert(0, both)
+            z.insert(0, both.drawn(generator))
+            return z[0]
+
+        made = self._descend(drawn)
+        return Inferred(made.logits, made.styles, tuple(z), tuple(posterior), tuple(prior))
+
+    def generate(self, z: Sequence[Tensor]) -> Generated:
+        """What latents (B, 1, h, w), finest first, become: nothing else is looked at."""
+        return self._descend(lambda level, coarser: z[level])  # noqa: ARG005
+
+    def sample(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Generated:
+        """Pictures that nobody took: latents from the prior, for so many of (height, width) pixels."""
+        weight = next(self.parameters())
+
+        def drawn(level: int, coarser: Tensor | None) -> Tensor:
+            reduction = self.encoder.reductions[level]
+            like = weight.new_empty(count, 1, size[0] // reduction, size[1] // reduction, dtype=torch.float32)
+            return self._prior(level, coarser, like).drawn(generator)
+
+        return self._descend(drawn)
+
+    def of_classes(self, logits: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of classes, whose probability is that of their styles (B, S, H, W) together."""
+        if max(self.styles_of) == 1:
+            return logits
+        parts = torch.split(logits.float(), list(self.styles_of), dim=1)
+        return torch.stack([part.logsumexp(dim=1) for part in parts], dim=1)
+
+    def _prior(self, level: int, coarser: Tensor | None, like: Tensor) -> Normal:
+        """p(z_n | z_(n+1), ...), of the shape of ``like``."""
+        if coarser is None:
+            return Normal.standard(like)
+        expected: Normal = self.latents[level](coarser, GENERATION)
+        return expected
+
+    def _descend(self, draw: Callable[[int, Tensor | None], Tensor]) -> Generated:
+        """From the coarsest latents to the finest; ``draw`` gives those of a level, from what is coarser."""
+        coarser: Tensor | None = None
+        made: list[Tensor] = []
+        for level in reversed(range(len(self.latents))):
+            d = self.expand[level](draw(level, coarser))
+            d = self.blocks[level](d if coarser is None else d + coarser)
+            made.insert(0, d)
+            coarser = self.up[level - 1](d) if level else d
+        raised, block = self.last
+        last = block(raised(made[0]))
+        size = last.shape[-2:]
+        styles: Tensor = self.styles(made[self.styles_at - 1] if self.styles_at else last)
+        return Generated(
+            logits=last.new_zeros(last.shape[0], 1, *size) if self.head is None else self.head(last),
+            styles=enlarge(styles, size) if self.styles_at else styles,
+        )
