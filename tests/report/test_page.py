@@ -293,6 +293,17 @@ def test_sentence(codes, words, make):
     assert sentence(measure(scan, row, (row > 0).astype(np.uint8))).replace(NBSP, " ") == words
 
 
+def test_what_is_there_is_never_called_0(make):
+    content = make()
+    both, *others = content.burden.zones
+    infection = dataclasses.replace(both.amounts[Region.INFECTION], percent_of_lung=0.01)
+    zone = dataclasses.replace(both, amounts={**both.amounts, Region.INFECTION: infection})
+    burden = dataclasses.replace(content.burden, zones=(zone, *others), opacity_percent=0.01)
+    page = render(dataclasses.replace(content, burden=burden))
+    assert "<dt>Infection</dt><dd><b>under 0.1</b> % of lung</dd>" in page
+    assert "Infection in under 0.1" in page
+
+
 def test_sentence_without_zones():
     burden = Burden((), None, {}, None, 0, None, (), None)
     assert sentence(burden) == "No lung was found, so nothing could be measured."

@@ -96,6 +96,25 @@ def test_words_on_the_coronal_view_stand_at_the_side_of_their_lung(make):
     assert heights["R upper"] < heights["R middle"] < heights["R lower"]
 
 
+def test_words_on_the_coronal_view_are_short_enough_for_the_side(make):
+    content = make()
+    zones = tuple(
+        dataclasses.replace(
+            zone,
+            amounts={region: dataclasses.replace(amount, volume_ml=0.01, percent_of_lung=0.01)
+                     for region, amount in zone.amounts.items()},
+        )
+        for zone in content.burden.zones
+    )  # fmt: skip
+    burden = dataclasses.replace(content.burden, zones=zones)
+    words = [
+        word.text.replace("\N{NO-BREAK SPACE}", " ")
+        for word in viewer(dataclasses.replace(content, burden=burden)).coronal().words
+    ]
+    assert {"R upper", "< 0.1 mL", "< 0.1 %"} <= set(words)
+    assert max(map(len, words)) < 10
+
+
 def test_lines_between_thirds_lie_on_the_edges_of_slices(make):
     content = make()
     drawn = dataclasses.replace(viewer(content), frame=views.Frame(slice(None), slice(None), slice(None)))

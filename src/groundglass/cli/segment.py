@@ -35,6 +35,7 @@ from groundglass.preprocess.orient import check_orientation, oriented
 from groundglass.provenance import Provenance, case_name, content_hash, this_machine
 from groundglass.report.measurements import as_json, slices_csv, zones_csv
 from groundglass.report.page import PageContent, render
+from groundglass.report.words import SPACE, percent
 from groundglass.scan import GreyImage, Notice, Scan
 
 Segmenter = Callable[[Scan, Phases], Segmentation]
@@ -353,13 +354,11 @@ def _tell(result: Result) -> None:
     """One line on standard output: the case, what was found, where the page is."""
     burden = result.burden
     lung, infection = (burden.zones[0].amounts[region] for region in (Region.LUNG_FIELD, Region.INFECTION))
+    share = percent(burden.opacity_percent).replace(SPACE, " ")
     if not lung.voxels:
         found = "no lung found"
     elif lung.volume_ml is None or infection.volume_ml is None:
-        found = f"infection in {burden.opacity_percent:.1f} % of the lung"
+        found = f"infection in {share} of the lung"
     else:
-        found = (
-            f"lung {lung.volume_ml:.0f} mL, infection {infection.volume_ml:.1f} mL "
-            f"({burden.opacity_percent:.1f} % of the lung)"
-        )
+        found = f"lung {lung.volume_ml:.0f} mL, infection {infection.volume_ml:.1f} mL ({share} of the lung)"
     sys.stdout.write(f"{result.case}: {found}; page: {result.folder / 'page.html'}\n")

@@ -109,7 +109,7 @@ def _findings(burden: Burden) -> dict[str, Any]:
     amounts = zone.amounts if zone else dict.fromkeys(Region, Amount(0, None, None, None))
     lung, infection, ground_glass, consolidation = (amounts[region] for region in Region)
     key_figures = [
-        ("Infection", words.number(infection.percent_of_lung), "% of lung"),
+        ("Infection", words.percent(infection.percent_of_lung).removesuffix(f"{words.SPACE}%"), "% of lung"),
         ("Ground glass", words.short_ml(ground_glass.volume_ml), "mL"),
         ("Consolidation", words.short_ml(consolidation.volume_ml), "mL"),
         ("Lung", words.short_ml(lung.volume_ml), "mL"),

@@ -244,7 +244,9 @@ class Viewer:
                 continue
             amount = zone.amounts[Region.INFECTION]
             bottom, top = self._row(zone.first_slice), self._row(zone.last_slice + 1)
-            lines = [f"{PREFIX[side]}{zone.third}", ml(amount.volume_ml), percent(amount.percent_of_lung)]
+            told = (ml(amount.volume_ml), percent(amount.percent_of_lung))
+            # signs for the words: there is room for nine letters
+            lines = [f"{PREFIX[side]}{zone.third}", *(w.replace("under ", "< ").replace("over ", "> ") for w in told)]
             if bottom - top < len(lines) * PITCH:
                 lines = lines[1:2]
             first = (bottom + top - (len(lines) - 1) * PITCH) / 2
