@@ -1,16 +1,18 @@
 import csv
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from groundglass import pseudo_labels
 from groundglass.errors import ReadError
 from groundglass.inference.kmeans import SETS
 from groundglass.inference.predict import decide
 from groundglass.labels import Tissue
 from groundglass.preprocess.slices import prepare_labels
-from groundglass.pseudo_labels import INDEX, MADE_BY, Guess, by_kmeans, choose, make
+from groundglass.pseudo_labels import INDEX, MADE_BY, Guess, by_kmeans, by_network, choose, make
 from groundglass.recipe import Labels
 from groundglass.store import open_store
 from tests.thorax import draw, ellipsoid
@@ -88,6 +90,21 @@ def test_label_maps_of_another_run_and_damaged_ones_are_refused(store, tmp_path)
         make(store, [10, 11], Counted(), tmp_path, {"weights": "abc"})
 
 
+def test_soft_labels_are_probabilities_of_a_byte_and_unknown_below_the_floor(store, tmp_path, monkeypatch):
+    probability = np.empty((3, 32, 32), np.float32)
+    probability[:, :16] = np.array([0.2, 0.5, 0.3])[:, None, None]
+    probability[:, 16:] = np.array([0.6, 0.3, 0.1])[:, None, None]
+    monkeypatch.setattr(pseudo_labels, "predicted", lambda _, __, numbers: ((n, probability) for n in numbers))
+    method = Mock(outputs=(3, 4, 8))
+    made = make(store, [10], by_network(store, method, 0.55, soft=True), tmp_path, {}, method.outputs)
+    read = made.read_soft(10)
+    assert (read[:, :16] == 0).all()  # 0.5 is not above 0.55
+    # 153, 76.5 to even, 25.5 to even: 76 and 26
+    np.testing.assert_allclose(read[:, 20, 0], np.array([153, 76, 26]) / 255, atol=1e-6)
+    assert np.unique(made.read(10)[:16]).tolist() == [15]
+    assert np.unique(made.read(10)[16:]).tolist() == [3]
+
+
 def test_each_round_draws_others_until_none_is_left(store):
     wanted, free, before = Labels(count=4), range(10, 16), []
     first = choose(store, free, before, wanted, (0, 1, 1))
@@ -124,7 +141,7 @@ def test_the_most_probable_group_and_unknown_where_none_is_above_a_half():
 def test_clusters_label_a_scan_as_a_whole_and_only_what_is_asked(tmp_path):
     scan = draw(haze=(HAZE, -600), noise_hu=20)
     store = open_store(make_thorax_store(tmp_path / "store", scan, range(12, 36)))
-    guesses = {guess.number: guess.sets for guess in by_kmeans(store)([11, 3])}
+    guesses = {guess.number: guess.planes for guess in by_kmeans(store)([11, 3])}
     assert set(guesses) == {3, 11}
     assert all(set(np.unique(sets)) <= {*SETS, 15} for sets in guesses.values())  # 15 in the padding
     true = prepare_labels(np.where(HAZE[23], 4, 3).astype(np.uint8), store.frame(11)) == 4

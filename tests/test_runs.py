@@ -157,6 +157,57 @@ def same(first, second):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+LONG = {"training": TRAINING | {"steps": 4, "checkpoint_every": 2}}
+PLAIN = {"method": "supervised"} | LONG
+ROUNDS = PLAIN | {"rounds": 2, "labels": {"count": 3}}
+SOFT = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True}}
+
+
+@pytest.mark.parametrize(
+    ("made", "training"),
+    [
+        (recipe(SINGLE | LONG), 1),
+        (recipe(MULTI | LONG, network=TWO, prior=PRIOR), 4),
+        (recipe(PLAIN, ROUNDS), 2),
+        (recipe(PLAIN, ROUNDS), 3),
+        (recipe(PLAIN, SOFT), 3),
+    ],
+    ids=["single", "multi", "first round", "second round", "soft round"],
+)
+def test_killed_between_two_checkpoints_of_a_phase_it_ends_in_the_same_weights(store, tmp_path, made, training):
+    """Killed in step 3, it goes on from step 2; inpainting and its coach have a test of their own, above."""
+    runs.train(made, store, tmp_path / "whole")
+    with pytest.raises(StopError):
+        runs.train(made, store, tmp_path / "cut", stop(training, 3))
+    state = max((tmp_path / "cut").glob("stage-*/state.safetensors"))
+    assert checkpoint.read(state)[1]["step"] == 2
+    runs.train(made, store, tmp_path / "cut")
+    same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_runs_share_priors_that_are_made_alike(store, tmp_path):
+    """Of two recipes that differ in what the prior does not look at; of another seed, or other folds, not."""
+    told = []
+
+    @contextmanager
+    def watch(name, steps, folder):
+        told.append(folder.relative_to(tmp_path).parts[0])
+        yield lambda report: None
+
+    with_unlabelled = [SINGLE | {"training": SINGLE["training"] | {"unlabelled_batch": 1}}]
+    first = recipe(MULTI, network=TWO, prior=PRIOR)
+    second = recipe(MULTI, network=TWO, prior=PRIOR | {"stage": with_unlabelled}, above=0.5)
+    for name, made in (("first", first), ("second", second), ("alone", second)):
+        runs.train(made, store, tmp_path / name, watch, shared=None if name == "alone" else tmp_path / "shared")
+    assert told == ["shared"] * 3 + ["first"] + ["shared"] + ["second"] + ["alone"] * 4
+    (a, _), (b, _) = (checkpoint.read(tmp_path / name / "model.safetensors") for name in ("second", "alone"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    for number, other in enumerate((PRIOR | {"folds": 3}, PRIOR), 2):
+        made = recipe(MULTI, network=TWO, prior=other, seed=number - 2 + (other is PRIOR))
+        runs.train(made, store, tmp_path / f"other {number}", shared=tmp_path / "shared")
+        assert len(list((tmp_path / "shared").iterdir())) == number
+
+
 def test_priors_are_out_of_fold_and_the_model_brings_its_own(store, tmp_path, monkeypatch):
     made, trained = recipe(MULTI, network=TWO, prior=PRIOR), []
     batches = runs._batches

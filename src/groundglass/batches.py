@@ -15,11 +15,14 @@ class Labelled:
         image: (B, 1, H, W), float32, windowed to [0, 1].
         label_set: (B, H, W), uint8, one bit a tissue (``groundglass.labels``).
         prior: (B, K, H, W), what another model said, for networks that take one.
+        soft: (B, K, H, W), labels that are probabilities of the groups and no sets, which are 15 there; they sum to 1,
+            or to less where less is known, 0 where nothing is.
     """
 
     image: Tensor
     label_set: Tensor
     prior: Tensor | None = None
+    soft: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from groundglass.engine.fit import STATE_FILE
+from groundglass.errors import ReadError
 from groundglass.evaluation.consistency import Consistency, consistency, is_kept
 from groundglass.inference.predict import decide
 from groundglass.io.atomic import write_file
@@ -27,6 +29,7 @@ from groundglass.store import Store
 
 LEVELS_FILE: Final = "levels.csv"
 CONSISTENCY_FILE: Final = "consistency.json"
+FINISHED_FILE: Final = "finished.json"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,66 @@ def measure(store: Store, method: Method, labels: PseudoLabels, folder: Path, ab
         found = consistency(_answers(store, method, labels, above))
         write_file(file, (json.dumps(asdict(found)) + "\n").encode())
     return found
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What has to be known of a round whose state is gone, for later ones have been trained from it.
+
+    Attributes:
+        weights: digest of those that it ended with.
+        told: its agreement and confidence; None where it is not judged.
+        dice: of each region on held-out slices.
+    """
+
+    weights: str
+    told: Consistency | None
+    dice: Mapping[Region, float]
+
+
+def finish(folder: Path, finished: Finished, before: Sequence[Path]) -> None:
+    """Write what a round came to, and remove the states of those before it: hundreds would fill a disk.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    told = None if finished.told is None else asdict(finished.told)
+    record = {
+        "weights": finished.weights,
+        "told": told,
+        "dice": {region.key: value for region, value in finished.dice.items()},
+    }
+    write_file(folder / FINISHED_FILE, (json.dumps(record) + "\n").encode())
+    for earlier in before:
+        if (earlier / FINISHED_FILE).exists():
+            (earlier / STATE_FILE).unlink(missing_ok=True)
+
+
+def followed(folder: Path) -> Finished | None:
+    """What a round came to whose state is gone; None where the state is there, or the round not finished.
+
+    Raises:
+        ReadError: the record is damaged.
+    """
+    file = folder / FINISHED_FILE
+    if (folder / STATE_FILE).exists() or not file.exists():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        told = None if record["told"] is None else Consistency(**record["told"])
+        dice = {region: float(record["dice"][region.key]) for region in Region if region.key in record["dice"]}
+        return Finished(str(record["weights"]), told, dice)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise gone(folder) from None
+
+
+def gone(folder: Path) -> ReadError:
+    """The error of a round that cannot be gone on from."""
+    return ReadError(
+        f"What the run wrote of {folder.name} is damaged or missing.",
+        expected=f"its {FINISHED_FILE}, and the {STATE_FILE} of the last round",
+        remedy="Remove the run's folder; it begins again.",
+    )
 
 
 def _measured(file: Path) -> Consistency | None:

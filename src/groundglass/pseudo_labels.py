@@ -4,6 +4,9 @@
     FOLDER/000012.png       label sets of slice 12 of the store as the network sees it, grey value = set
     FOLDER/index.csv        slice, file, hash and mean confidence; written last
 
+Soft labels are the probabilities of the groups, one plane below the other in the picture, 255 is certain; all are 0
+where nothing is known. The groups stand in made_by.json.
+
 A folder without its index was cut short and is made again, to the same bytes.
 """
 
@@ -14,7 +17,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +43,8 @@ MADE_BY: Final = "made_by.json"
 INDEX: Final = "index.csv"
 _COLUMNS: Final = ("number", "slice", "file", "hash", "confidence")
 Sets = NDArray[np.uint8]
+Planes = NDArray[np.uint8]
+CERTAIN: Final = 255  # of soft labels
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,12 @@ class Guess:
 
     Attributes:
         number: of the slice in the store.
-        sets: label sets of the prepared picture, uint8 (height, width).
+        planes: of the prepared picture: label sets, uint8 (height, width), or soft labels, uint8 (K, height, width).
         confidence: mean of the pixels' largest probabilities, None where there are none.
     """
 
     number: int
-    sets: Sets
+    planes: Planes
     confidence: float | None
 
 
@@ -69,24 +74,47 @@ class PseudoLabels:
         folder: that holds them.
         files: number of a slice in the store -> its file and the file's hash.
         digest: of all of them.
+        groups: of soft labels' planes; None for label sets.
     """
 
     folder: Path
     files: Mapping[int, tuple[str, str]]
     digest: str
+    groups: tuple[int, ...] | None = None
 
     def read(self, number: int) -> Sets:
-        """Label sets of a slice, uint8 (height, width).
+        """Label sets of a slice, uint8 (height, width); of soft labels those of the most probable groups.
 
         Raises:
             ReadError: the file is gone, damaged or was changed.
         """
+        if self.groups is None:
+            return self._picture(number)
+        planes = self.read_soft(number)
+        return decide(planes, self.groups)
+
+    def read_soft(self, number: int) -> NDArray[np.float32]:
+        """Soft labels of a slice, (K, height, width); they sum to 1, or to 0 where nothing is known.
+
+        Raises:
+            ReadError: as ``read``.
+        """
+        picture = self._picture(number)
+        planes = picture.reshape(len(self.groups or ()), -1, picture.shape[1]).astype(np.float32)
+        soft: NDArray[np.float32] = planes / np.maximum(planes.sum(axis=0), 1)
+        return soft
+
+    def _picture(self, number: int) -> Planes:
+        """The picture of a slice, if it is as it was written."""
         name, digest = self.files[number]
         try:
             content = (self.folder / name).read_bytes()
             if _hash(content) != digest:
                 raise ValueError("changed")
-            return check_label_sets(np.array(Image.open(io.BytesIO(content))))
+            picture = np.array(Image.open(io.BytesIO(content)))
+            if self.groups is not None and len(picture) % len(self.groups) == 0:
+                return picture
+            return check_label_sets(picture)
         except (OSError, ValueError, UnidentifiedImageError, LabelError):
             raise ReadError(
                 f"The label map {name} that the run made is damaged, missing, or was changed.",
@@ -104,6 +132,7 @@ def of_round(
     identity: str,
     folder: Path,
     before: Sequence[int],
+    weights: str | None = None,
 ) -> PseudoLabels | None:
     """The labels that a round of a stage makes; None where no slice is left.
 
@@ -116,6 +145,7 @@ def of_round(
         identity: of the run.
         folder: for the label maps.
         before: what rounds before have labelled.
+        weights: digest of the weights so far, where ``method`` has not got them: then nothing can be labelled anew.
 
     Raises:
         UsageError: there is no slice to label at all.
@@ -143,14 +173,17 @@ def of_round(
         "recipe": recipe.digest,
         "seed": recipe.seed,
         "store": store.content,
-        "weights": _digest_of(method) if network else None,
+        "weights": (weights or digest_of(method)) if network else None,
         "version": __version__,
     }
-    labeller = by_network(store, method, wanted.confidence) if network else by_kmeans(store)
-    return make(store, numbers, labeller, folder, made_by)
+    groups = method.outputs if wanted.soft else None
+    if groups is not None:
+        made_by["groups"] = list(groups)
+    labeller = by_network(store, method, wanted.confidence, soft=wanted.soft) if network else by_kmeans(store)
+    return make(store, numbers, labeller, folder, made_by, groups)
 
 
-def _digest_of(method: Method) -> str:
+def digest_of(method: Method) -> str:
     """Hash of all weights."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in method.state_dict().items():
@@ -158,13 +191,19 @@ def _digest_of(method: Method) -> str:
     return digest.hexdigest()
 
 
-def by_network(store: Store, method: Method, confidence: float) -> Labeller:
-    """A network's answers: the most probable group, unknown where it is not above ``confidence``."""
+def by_network(store: Store, method: Method, confidence: float, *, soft: bool = False) -> Labeller:
+    """A network's answers: the most probable group, or all their probabilities; unknown where none is above a limit."""
 
     def label(numbers: Sequence[int]) -> Iterator[Guess]:
         method.eval()
         for number, probability in predicted(store, method, numbers):
-            yield Guess(number, decide(probability, method.outputs, confidence), float(probability.max(axis=0).mean()))
+            largest = probability.max(axis=0)
+            planes = (
+                np.rint(CERTAIN * probability * (largest > confidence)).astype(np.uint8)
+                if soft
+                else decide(probability, method.outputs, confidence)
+            )
+            yield Guess(number, planes, float(largest.mean()))
 
     return label
 
@@ -242,7 +281,12 @@ def _near_middle(store: Store, numbers: Sequence[int], offsets: Sequence[int]) -
 
 
 def make(
-    store: Store, numbers: Sequence[int], labeller: Labeller, folder: Path, made_by: Mapping[str, Any]
+    store: Store,
+    numbers: Sequence[int],
+    labeller: Labeller,
+    folder: Path,
+    made_by: Mapping[str, Any],
+    groups: tuple[int, ...] | None = None,
 ) -> PseudoLabels:
     """Label slices into a folder, or read what an earlier run put there.
 
@@ -252,6 +296,7 @@ def make(
         labeller: what says their labels; not asked where the folder is whole.
         folder: of the label maps.
         made_by: all that decides them; a folder of another is refused.
+        groups: of soft labels' planes; None for label sets.
 
     Raises:
         ReadError: the folder holds label maps of another recipe, store, version or network.
@@ -266,12 +311,12 @@ def make(
     if not (folder / INDEX).exists():
         rows = []
         for guess in labeller(numbers):
-            name, content = f"{guess.number:06d}.png", _png(guess.sets)
+            name, content = f"{guess.number:06d}.png", _png(guess.planes)
             write_file(folder / name, content)
             confidence = "" if guess.confidence is None else f"{guess.confidence:.6f}"
             rows.append((guess.number, store.slices[guess.number].id, name, _hash(content), confidence))
         write_file(folder / INDEX, _csv(sorted(rows)).encode())
-    return _read(folder, numbers)
+    return replace(_read(folder, numbers), groups=groups)
 
 
 def _check(path: Path, record: str) -> None:
@@ -302,9 +347,10 @@ def _read(folder: Path, numbers: Sequence[int]) -> PseudoLabels:
     return PseudoLabels(folder, files, _hash(text.encode()))
 
 
-def _png(sets: Sets) -> bytes:
+def _png(planes: Planes) -> bytes:
+    picture = check_label_sets(planes) if planes.ndim == 2 else planes.reshape(-1, planes.shape[2])
     stream = io.BytesIO()
-    Image.fromarray(check_label_sets(sets)).save(stream, "PNG", optimize=True)
+    Image.fromarray(picture).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 

@@ -132,6 +132,7 @@ class Labels(_Table):
         offsets: only slices so many places from the middle one of their volume, such as -3 and -2; empty: any.
         again: slices that have such labels already are labelled anew.
         confidence: a pixel whose largest probability is not above it is unknown; 0: the most probable group always.
+        soft: they are the network's probabilities and not its answers; learnt from by cross-entropy.
         instead: they take the place of anybody's; else both are trained on.
         judge: the round counts only if neither agreement nor confidence falls (``groundglass.evaluation.consistency``).
     """
@@ -141,6 +142,7 @@ class Labels(_Table):
     offsets: list[int] = []
     again: bool = False
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    soft: bool = False
     instead: bool = False
     judge: bool = False
 
@@ -252,6 +254,12 @@ def _check_labels(recipe: Recipe) -> None:
             remedy="Leave its stage.labels out.",
         )
     for number, stage in enumerate(recipe.stage, 1):
+        if stage.labels is not None and stage.labels.soft and stage.labels.by == "kmeans":
+            raise UsageError(
+                f"Stage {number} wants soft labels of clusters, which have no probabilities.",
+                expected='by = "network", or labels that are not soft',
+                remedy="Leave soft out.",
+            )
         if stage.rounds > 1 and stage.labels is None:
             raise UsageError(
                 f"Stage {number} has {stage.rounds} rounds and makes no labels, so that each is as the one before.",

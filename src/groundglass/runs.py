@@ -16,15 +16,15 @@ import torch
 from groundglass import __version__, handover, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
 from groundglass.engine import processes
-from groundglass.engine.fit import Report, fit, precision_of
+from groundglass.engine.fit import STATE_FILE, Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
 from groundglass.inference.predict import BATCH, channels_of, predict_batch
 from groundglass.io.atomic import make_folder
-from groundglass.labels import Region, inside, outside
-from groundglass.levels import LEVELS_FILE, Level, measure, write_levels
+from groundglass.labels import UNKNOWN, Region, inside, outside
+from groundglass.levels import LEVELS_FILE, Finished, Level, finish, followed, gone, measure, write_levels
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
@@ -32,7 +32,7 @@ from groundglass.models import described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
 from groundglass.pseudo_labels import PseudoLabels
-from groundglass.recipe import Prior, Recipe, Stage
+from groundglass.recipe import Labels, Prior, Recipe, Stage
 from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
@@ -189,6 +189,13 @@ def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
             expected="one process",
             remedy="Start it as one.",
         )
+    for stage in recipe.stage:
+        if stage.labels is not None and stage.labels.soft and not method_of(stage.method).takes_soft:
+            raise UsageError(
+                f"The method {stage.method!r} learns from label sets alone, and its labels are soft.",
+                expected="supervised, or labels that are not soft",
+                remedy="Leave stage.labels.soft out.",
+            )
 
 
 def _alone(recipe: Recipe, prior: Prior) -> Recipe:
@@ -230,14 +237,19 @@ def _stages(
     last = 0
     made: dict[int, PseudoLabels] = {}
     passed: list[Level] = []
+    ended: str | None = None  # digest of the weights so far, while ``method`` has not got them: they are gone
     for number, turn in _rounds(recipe):
         stage = recipe.stage[number]
         if passed and not passed[-1].kept and passed[-1].stage == number + 1:
             continue  # another round would begin where the one that does not count did
-        folder = output / (f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}")
+        folder = output / _folder(number, turn, stage)
+        finished = followed(folder) if stage.labels is not None else None
+        if ended is not None and finished is None and not (folder / STATE_FILE).exists():
+            raise gone(folder)
         after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
-        with run.watch(stage.method, stage.training.steps, folder) as tell:
+        name = stage.method if stage.rounds == 1 else f"{stage.method}, round {turn} of {stage.rounds}"
+        with run.watch(name, stage.training.steps, folder) as tell:
             if stage.labels is not None:
                 labels = pseudo_labels.of_round(
                     recipe,
@@ -248,29 +260,34 @@ def _stages(
                     run.identity,
                     folder / LABELS_FOLDER,
                     list(made),
+                    ended,
                 )
                 if labels is None:
                     continue
                 made |= dict.fromkeys(labels.files, labels)
-            weights = fit(
-                after,
-                _batches(recipe, number, run, dealt, prior, made),
-                stage.training,
-                folder,
-                identity=_with_labels(run.identity, stage, made),
-                record=described(recipe, number, after),
-                fabric=processes.start(run.launch, precision_of(stage.training)),
-                on_step=tell,
-            )
-        after.load_state_dict(weights)
+            if finished is None:
+                weights = fit(
+                    after,
+                    _batches(recipe, number, run, dealt, prior, made),
+                    stage.training,
+                    folder,
+                    identity=_with_labels(run.identity, stage, made),
+                    record=described(recipe, number, after),
+                    fabric=processes.start(run.launch, precision_of(stage.training)),
+                    on_step=tell,
+                )
+                after.load_state_dict(weights)
+        ended = None if finished is None else finished.weights
         if stage.labels is not None and labels is not None:
-            judged = stage.labels.judge
-            told = measure(run.store, after.eval(), labels, folder, stage.labels.confidence) if judged else None
-            dice = _dice(after.eval(), run.store, dealt.test)
-            passed.append(Level.after(passed, number + 1, turn, len(made), told, dice))
+            level = finished or _finished(after.eval(), stage.labels, labels, run.store, dealt.test, folder)
+            passed.append(Level.after(passed, number + 1, turn, len(made), level.told, level.dice))
             write_levels(output / LEVELS_FILE, passed)
-        if labels is None or passed[-1].kept:
+            before = range(1, turn if passed[-1].kept else 1)
+            finish(folder, level, [output / _folder(number, other, stage) for other in before])
+        if ended is None and (labels is None or passed[-1].kept):
             method, last = after, number
+    if ended is not None:
+        raise gone(folder)
     if method is None:
         raise ValueError("a recipe without a stage")
     return method, last
@@ -280,6 +297,19 @@ def _rounds(recipe: Recipe) -> Iterator[tuple[int, int]]:
     """Number of the stage, from 0, and of its round, from 1."""
     for number, stage in enumerate(recipe.stage):
         yield from ((number, turn) for turn in range(1, stage.rounds + 1))
+
+
+def _folder(number: int, turn: int, stage: Stage) -> str:
+    """Of a stage, or of one of its rounds."""
+    return f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}"
+
+
+def _finished(
+    method: Method, wanted: Labels, labels: PseudoLabels, store: Store, test: Sequence[int], folder: Path
+) -> Finished:
+    """What a round came to."""
+    told = measure(store, method, labels, folder, wanted.confidence) if wanted.judge else None
+    return Finished(pseudo_labels.digest_of(method), told, _dice(method, store, test))
 
 
 def _with_labels(identity: str, stage: Stage, made: Mapping[int, PseudoLabels]) -> str:
@@ -342,12 +372,17 @@ def _batches(
     known = () if stage.labels is not None and stage.labels.instead else dealt.train
     bare = dealt.unlabelled if method_of(stage.method).takes_unlabelled else ()
     everything = (*known, *guessed)
+    soft = method_of(stage.method).takes_soft and any(made[number].groups is not None for number in guessed)
+    nothing = (None, np.zeros((len(run.groups), *store.preparation.size), np.float32)) if soft else ()
 
     def load(place: int) -> Any:
         chosen = everything[place]
-        if place >= len(known):
-            return store.prepared(chosen), made[chosen].read(chosen)
-        return _labelled(store, chosen, prior)
+        if place < len(known):
+            return *_labelled(store, chosen, prior), *nothing
+        picture, labels = store.prepared(chosen), made[chosen]
+        if soft and labels.groups is not None:
+            return picture, np.full(picture.shape, UNKNOWN, np.uint8), None, labels.read_soft(chosen)
+        return picture, labels.read(chosen), *nothing
 
     return Batches(
         labelled=Pool(len(everything), load),

@@ -1,5 +1,7 @@
 """What holds for every augmentation of the folder: each file with a class of its name."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -94,3 +96,14 @@ def test_everything_can_be_turned_off(batch):
 def test_holes_keep_their_labels(batch):
     holes = Strong(symmetry=False, rotation_degrees=0, scale=0, shift=0, elastic=0, cutout_share=1, cutmix_share=0)
     assert torch.equal(holes(batch, seeded()).label_set, batch.label_set)
+
+
+def test_soft_labels_move_as_the_picture_does_and_know_nothing_outside(augment, batch):
+    sure = torch.ones(6, 3, 32, 32) / 3
+    new = augment(replace(batch, soft=sure), seeded())
+    assert new.soft.shape == sure.shape
+    total = new.soft.sum(dim=1)
+    assert total.max() <= 1 + 1e-5
+    inside = augment(replace(batch, prior=None), seeded()).label_set != 15
+    assert (total[inside] > 0.2).all()  # at the edge a pixel is between known and unknown
+    assert total[~inside].mean() < 0.3

@@ -53,6 +53,21 @@ training = { steps = 20, batch = 2, unlabelled_batch = BATCH, precision = "float
 method = "inf_net_multi"
 training = { steps = 20, batch = 2, precision = "float32" }
 """
+INPAINTING = """
+[data]
+store = "absent"
+[network]
+name = "unet"
+settings = { widths = [4, 8] }
+[[stage]]
+method = "inpainting"
+settings = { first = 1, epochs = 1 }
+training = { steps = 20, batch = 2, unlabelled_batch = 2, precision = "float32", augmentation = "weak" }
+[[stage]]
+method = "inf_net"
+settings = { scales = [1.0] }
+training = { steps = 20, batch = 2, precision = "float32" }
+"""
 PAPER = """
 title = "A toy"
 crop = "none"
@@ -71,6 +86,7 @@ size = 64
 recipes = ["toy"]
 size = 32
 share = 0.1
+batch = 2
 folds = [0]
 [[table]]
 title = "Table I"
@@ -152,7 +168,10 @@ def test_tables_and_figures_and_what_is_done_is_not_done_again(run, recipes, tmp
     tables = (out / "tables.md").read_text()
     assert ended.out == tables
     assert "phantoms, which say nothing of patients" in tables
-    assert "10.0% of the steps of every stage, folds 1 of 5" in tables
+    assert "10.0% of the steps of every stage, no more than 2 slices of a kind a step, folds 1 of 5" in tables
+    assert {stage.training.unlabelled_batch for recipe in began for stage in recipe.stage} == {2}  # of 8
+    priors = [recipe.prior for recipe in began if recipe.prior]
+    assert {stage.training.unlabelled_batch for prior in priors for stage in prior.stage} == {1, 2}  # of 1 and 3
     lines = tables.splitlines()
     (first,) = [line for line in lines if line.startswith("| first |")]
     assert first.split(" | ")[1] == "0.5 ± 0.1"
@@ -208,6 +227,17 @@ def test_a_recipe_that_was_changed_is_run_anew(run, recipes, tmp_path):
     ended = run("study", "reproduce", "toy", *words)
     assert ended.code == 1
     assert "Remove that folder" in ended.error
+
+
+def test_what_inpaints_leaves_a_picture_of_it_and_its_cost_beside_the_rest(run, recipes, tmp_path):
+    (recipes / "toy" / "plain.toml").write_text(INPAINTING)
+    words = "--on", "phantom", "--fast", "--recipes", recipes, "-o", tmp_path / "out", "-q", "--only", "plain"
+    ended = run("study", "reproduce", "toy", *words)
+    assert ended.code == 0, ended.err
+    (folder,) = (tmp_path / "out" / "runs").iterdir()
+    assert {"inpainting.png", "inpainting.csv"} <= {path.name for path in folder.iterdir()}
+    assert "| recipe | inpainting | inf_net | all, min | times | compared with |" in ended.out
+    assert "| first | 0.5 ± 0.1 |" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from groundglass.build import load_model
 from groundglass.engine import checkpoint
 from groundglass.evaluation.consistency import Consistency
 from groundglass.inference.kmeans import SETS
+from groundglass.methods.supervised import Supervised
 from groundglass.recipe import load
 from groundglass.store import open_store
 from tests.cli.conftest import FILES
@@ -91,7 +92,7 @@ def test_rounds_label_more_and_more_slices_and_train_on_all_of_them(run, store, 
 def test_a_run_that_was_stopped_anywhere_ends_in_the_same_files(run, store, tmp_path, monkeypatch):
     words = "train", recipe(tmp_path, HEAD + STAGE + ROUNDS), "--store", store, "-o"
     assert run(*words, tmp_path / "whole").code == 0
-    moments = [("make", 1), ("fit", 2), ("make", 3), ("fit", 4)]
+    moments = [("make", 1), ("fit", 2), ("make", 3), ("fit", 3)]  # the first round's state is gone by the last
     for name, place in moments:
         owner = pseudo_labels if name == "make" else runs
         plain, calls = getattr(owner, name), []
@@ -136,15 +137,47 @@ def broken(labeller):
     return label
 
 
-def test_a_label_map_that_was_changed_between_stages_is_not_trained_on(run, store, tmp_path):
+def test_a_label_map_that_was_changed_between_rounds_is_not_trained_on(run, store, tmp_path, monkeypatch):
     words = "train", recipe(tmp_path, HEAD + STAGE + ROUNDS), "--store", store, "-o", tmp_path / "run"
-    assert run(*words).code == 0
-    file = next((tmp_path / "run" / "stage-2-round-1" / "labels").glob("*.png"))
-    file.write_bytes(file.read_bytes()[:-20])
-    (tmp_path / "run" / "stage-2-round-1" / "state.safetensors").unlink()
+    plain, calls = runs.fit, []
+
+    def at_once(report):
+        raise KeyboardInterrupt
+
+    def interrupted(*given, **more):
+        calls.append(1)
+        return plain(*given, **(more | {"on_step": at_once} if len(calls) == 4 else more))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "fit", interrupted)
+        assert run(*words).code == 130
+    for file in (tmp_path / "run").glob("stage-2-round-[12]/labels/*.png"):
+        file.write_bytes(file.read_bytes()[:-20])
     ended = run(*words)
     assert ended.code == 1
     assert "damaged, missing, or was changed" in ended.error
+
+
+def test_the_last_round_alone_keeps_its_state_and_the_run_is_known_to_be_done(run, store, tmp_path, monkeypatch):
+    words = "train", recipe(tmp_path, HEAD + STAGE + ROUNDS), "--store", store, "-o", tmp_path / "run"
+    assert run(*words).code == 0
+    states = {path.parent.name for path in (tmp_path / "run").rglob("state.safetensors")}
+    assert states == {"stage-1", "stage-2-round-3"}
+    before = weights(tmp_path / "run")
+    begun = []
+    plain = runs.fit
+    monkeypatch.setattr(runs, "fit", lambda *given, **more: begun.append(given[3].name) or plain(*given, **more))
+    assert run(*words).code == 0
+    assert begun == ["stage-1", "stage-2-round-3"]
+    assert all(torch.equal(value, before[name]) for name, value in weights(tmp_path / "run").items())
+    (tmp_path / "run" / "stage-2-round-3" / "state.safetensors").unlink()
+    for _ in range(2):  # with and without what it came to
+        ended = run(*words)
+        assert ended.code == 1
+        assert "stage-2-round-3 is damaged or missing" in ended.error
+        (tmp_path / "run" / "stage-2-round-3" / "finished.json").unlink(missing_ok=True)
+    (tmp_path / "run" / "stage-2-round-2" / "finished.json").write_text("{}")
+    assert "stage-2-round-2 is damaged or missing" in run(*words).error
 
 
 def test_held_out_slices_are_never_labelled_and_score_each_level(run, store, tmp_path):
@@ -232,9 +265,33 @@ def test_pictures_are_standardised_by_the_training_slices_and_the_model_knows(ru
     assert run("segment", dicom, *words).code == 0
 
 
+def test_soft_labels_are_learnt_from_beside_peoples_sets(run, store, tmp_path, monkeypatch):
+    soft = ROUNDS.replace("count = 2", "count = 2\nsoft = true").replace("rounds = 3", "rounds = 2")
+    seen, updates = [], Supervised.updates
+
+    def watched(self, labelled, *more):
+        seen.append(labelled)
+        return updates(self, labelled, *more)
+
+    monkeypatch.setattr(Supervised, "updates", watched)
+    ended = run("train", recipe(tmp_path, HEAD + STAGE + soft), "-o", tmp_path / "run", "--store", store)
+    assert ended.code == 0, ended.err
+    assert all(batch.soft is None for batch in seen[:3])
+    known = [(batch.label_set != 15).flatten(1).any(1) for batch in seen[3:]]
+    guessed = [batch.soft.flatten(1).any(1) for batch in seen[3:]]
+    assert all(torch.equal(a, ~b) for a, b in zip(known, guessed, strict=True))
+    assert 0 < sum(int(part.sum()) for part in guessed) < 4 * 6
+    folder = tmp_path / "run" / "stage-2-round-1" / "labels"
+    with Image.open(next(folder.glob("*.png"))) as picture:
+        assert picture.size == (32, 3 * 32)  # three groups, one plane below the other
+    assert json.loads((folder / "made_by.json").read_text())["groups"] == [3, 4, 8]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (HEAD + STAGE + ROUNDS.replace("count = 2", 'soft = true\nby = "kmeans"'), "have no probabilities"),
+        (HEAD + STAGE + ROUNDS.replace("count = 2", "soft = true").replace("supervised", "inf_net"), "are soft"),
         (HEAD + ROUNDS, "that has learnt nothing yet"),
         (HEAD + STAGE.replace('"supervised"', '"supervised"\nrounds = 2'), "2 rounds and makes no labels"),
         (HEAD.replace('"absent"', '"absent"\nunlabelled = false') + STAGE + ROUNDS, "uses no unlabelled ones"),

@@ -34,6 +34,8 @@ def test_a_table_says_what_its_columns_do_not(tmp_path):
         ('against = "x"', 'against = "z"', "no row has the recipe z"),
         ("roc_auc", "auc", "AUC: auc of"),
         ('regions = ["infection"]', 'regions = ["lung"]', "AUC: roc_auc of"),
+        ("printed", 'convention = "pooled"\nprinted', "the convention pooled"),
+        ("printed", 'convention = "curve+present"\nprinted', "the convention curve"),
         ("label", "lable", "Extra inputs|Field required"),
         ("title", "= ", "Invalid statement"),
     ],

@@ -26,6 +26,18 @@ def test_the_loss_is_minus_log_of_the_sets_probability(label_set, inside):
     assert cross_entropy(pixels(P), sets(label_set), TISSUES).item() == pytest.approx(-log(inside), abs=1e-6)
 
 
+def test_soft_labels_cost_their_cross_entropy_and_count_as_much_as_they_sum_to():
+    # two pixels: q = (1/2, 1/2, 0, 0), cost (log 2 + log 4) / 2; a quarter of a pixel's mass on the third, log 8 / 4
+    soft = pixels((0.5, 0.5, 0, 0), (0, 0, 0.25, 0), (0, 0, 0, 0)).exp()
+    loss = cross_entropy(pixels(P, P, P), sets(15, 15, 1), TISSUES, soft=soft)
+    assert loss.item() == pytest.approx((1.5 * log(2) + 0.75 * log(2) + log(2)) / (1 + 0.25 + 1))
+    weighed = cross_entropy(pixels(P, P, P), sets(15, 15, 1), TISSUES, weights=(1, 2, 4, 1), soft=soft)
+    assert weighed.item() == pytest.approx((0.5 * log(2) + log(4) + 3 * log(2) + log(2)) / (0.5 + 1 + 1 + 1))
+    logits = pixels(P).requires_grad_()
+    cross_entropy(logits, sets(15), TISSUES, soft=pixels(P).exp()).backward()
+    assert logits.grad.flatten().tolist() == pytest.approx([0] * 4, abs=1e-7)  # who says so already has learnt it
+
+
 def test_unknown_pixels_do_not_count_in_the_mean():
     assert cross_entropy(pixels(P, P, P), sets(12, 15, 1), TISSUES).item() == pytest.approx((log(4) + log(2)) / 2)
 

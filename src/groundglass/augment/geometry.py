@@ -108,7 +108,7 @@ def sampling_grid(
 def warp(batch: Batch, grid: Tensor) -> Batch:
     """The batch sampled at ``grid`` (B, H, W, 2): image and prior linearly, label sets from the nearest pixel.
 
-    Outside the image lie 0, the label set 15, and the prior 1 / K.
+    Outside the image lie 0, the label set 15, the prior 1 / K, and soft labels of 0: nothing is known there.
     """
     grid = grid.to(batch.image)
 
@@ -129,10 +129,12 @@ def warp(batch: Batch, grid: Tensor) -> Batch:
 
 
 def for_each_field(batch: Batch, image: Change, sets: Change, prior: Change) -> Batch:
-    """The batch with each of its fields changed by a function of its own."""
+    """The batch with each of its fields changed by a function of its own; soft labels as images are."""
     changed: dict[str, Any] = {"image": image(batch.image)}
     if isinstance(batch, Labelled):
         changed["label_set"] = sets(batch.label_set)
+        if batch.soft is not None:
+            changed["soft"] = image(batch.soft)
     if batch.prior is not None:
         changed["prior"] = prior(batch.prior)
     return replace(batch, **changed)

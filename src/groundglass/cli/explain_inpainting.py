@@ -31,10 +31,8 @@ def run_inpainting(run: Path, store_path: Path, output: Path, slices: int) -> No
     Raises:
         GroundglassError: no such state in the run, one that is damaged, or a store that does not fit.
     """
-    tensors, record = _state(run)
-    method, store = _method(tensors, record), open_store(store_path)
-    shown = _inpainted(method, store, slices)
-    step = int(record["step"])
+    store = open_store(store_path)
+    step, shown = look(run, store, slices)
     with OutputFolder(output) as results:
         results.path(f"inpainting-{step:06d}.png").write_bytes(sheet(shown, f"step {step}, {store.dataset}"))
         results.path(f"inpainting-{step:06d}.csv").write_text(table(shown), encoding="utf-8", newline="\n")
@@ -43,6 +41,16 @@ def run_inpainting(run: Path, store_path: Path, output: Path, slices: int) -> No
         f"step {step}: {np.mean([one.erased for one in shown]):.0%} erased, grey values off by {errors[0]:.3f} there "
         f"and by {errors[1]:.3f} elsewhere ({len(shown)} slices)\n"
     )
+
+
+def look(run: Path, store: Store, slices: int) -> tuple[int, list[Inpainted]]:
+    """The step of a run's last state that inpaints, and some slices of a store, erased and filled in by it.
+
+    Raises:
+        GroundglassError: no such state in the run, or one that is damaged.
+    """
+    tensors, record = _state(run)
+    return int(record["step"]), _inpainted(_method(tensors, record), store, slices)
 
 
 def _state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -25,12 +25,14 @@ from groundglass.datasets import covid_semiseg
 from groundglass.datasets._case import Asked, Cases
 from groundglass.datasets._phantoms import draw
 from groundglass.datasets._preparing import prepare_into
+from groundglass.engine.fit import STATE_FILE
 from groundglass.errors import UsageError
 from groundglass.evaluation.cells import tell
 from groundglass.evaluation.published import Figure, Paper, Scale, read_paper
 from groundglass.evaluation.trials import Row, Trial, read_rows, write_rows
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.labels import Region
+from groundglass.levels import FINISHED_FILE
 from groundglass.preprocess.preparation import Preparation
 from groundglass.recipe import Recipe, load
 from groundglass.report.panels import Slice, panels
@@ -83,7 +85,7 @@ def reproduce(name: str, options: Options) -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     paper = read_paper(options.recipes, name)
     scale = _scale(paper, options)
-    recipes = {recipe: _scaled(_load(recipe, scale, options), scale.share) for recipe in _chosen(paper, options)}
+    recipes = {recipe: _scaled(_load(recipe, scale, options), scale) for recipe in _chosen(paper, options)}
     store = _store(paper, scale, options)
     heading = _heading(paper, scale, store, options)
     sys.stderr.write(f"{paper.title}; {heading}.\n{_steps(recipes)}")
@@ -94,7 +96,7 @@ def reproduce(name: str, options: Options) -> None:
         for recipe, trial in (trial_of(key, made, store, seed, (fold, paper.folds)) for key, made in recipes.items())
     }
     made = [_done(trial, recipe, paper, store, options) for trial, recipe in trials.items()]
-    for state in (options.output / PRIORS).rglob("state.safetensors"):
+    for state in (options.output / PRIORS).rglob(STATE_FILE):
         state.unlink()
     _write(paper, made, store, heading, options)
 
@@ -133,13 +135,16 @@ def _load(name: str, scale: Scale, options: Options) -> Recipe:
     return load(next((path for path in places if path.exists()), places[0]))
 
 
-def _scaled(recipe: Recipe, share: float) -> Recipe:
+def _scaled(recipe: Recipe, scale: Scale) -> Recipe:
     """A share of the steps of every stage, the prior's too, and of the slices that it labels; 1 at least."""
     table = recipe.model_dump()
     for stage in (*table["stage"], *(table["prior"]["stage"] if table["prior"] else ())):
-        stage["training"]["steps"] = _part(stage["training"]["steps"], share)
+        training = stage["training"]
+        training["steps"] = _part(training["steps"], scale.share)
+        for kind in ("batch", "unlabelled_batch"):
+            training[kind] = min(training[kind], scale.batch or training[kind])
         if stage["labels"] and stage["labels"]["count"]:
-            stage["labels"]["count"] = _part(stage["labels"]["count"], share)
+            stage["labels"]["count"] = _part(stage["labels"]["count"], scale.share)
     return Recipe.parse(table)
 
 
@@ -164,6 +169,8 @@ def _steps(recipes: Mapping[str, Recipe]) -> str:
 
 def _heading(paper: Paper, scale: Scale, store: Store, options: Options) -> str:
     part = "" if scale.share == 1 else f", {scale.share:.1%} of the steps of every stage"
+    if scale.batch is not None:
+        part += f", no more than {scale.batch} slices of a kind a step"
     folders = " and ".join(f"recipes/{folder}" for folder in scale.recipes)
     return (
         f"on {SETS[options.on]} in place of the {paper.whose}'s data, {folders}, {store.preparation.size[0]} pixels"
@@ -220,8 +227,8 @@ def _done(trial: Trial, recipe: Recipe, paper: Paper, store: Store, options: Opt
             if own:
                 others = [row for row in read_rows(file) if not _same(row.trial, trial)]
                 write_rows(file, [*others, *own])
-        for state in folder.rglob("state.safetensors"):
-            state.unlink()
+        for file in (*folder.rglob(STATE_FILE), *folder.rglob(FINISHED_FILE)):
+            file.unlink()
     run = read_run(trial, folder, output, recipe)
     minutes = sum(cost.minutes for cost in run.costs.values())
     told = f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}: {minutes:.1f} min (runs/{folder.name})"

@@ -3,6 +3,7 @@
 FOLDER/stage-N/log.csv   of each training
 FOLDER/levels.csv        where it labels slices itself
 FOLDER/found.npz         label sets that it found in held-out slices, as the network sees them, by number
+FOLDER/inpainting.png    what the coach erased and the network filled in, where the recipe has a stage of it
 FOLDER/curves.json       probabilities of held-out slices by level, and where its priors lie
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass import runs
+from groundglass.cli.explain_inpainting import METHOD, look
 from groundglass.cli.train import bar
 from groundglass.engine.fit import Report
 from groundglass.engine.log import LOG_FILE, read_log
@@ -33,7 +35,7 @@ from groundglass.evaluation.metrics import Evidence, examine
 from groundglass.evaluation.metrics import value as value_of
 from groundglass.evaluation.published import CLASSES, Paper
 from groundglass.evaluation.trials import Row, Trial
-from groundglass.inference.predict import decide
+from groundglass.inference.predict import channels_of, decide
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region, check_label_sets, inside, outside
 from groundglass.levels import LEVELS_FILE
@@ -41,6 +43,7 @@ from groundglass.methods._method import Method
 from groundglass.preprocess.slices import restore
 from groundglass.pseudo_labels import predicted
 from groundglass.recipe import Recipe
+from groundglass.report.inpainting import sheet, table
 from groundglass.report.reproduction import BINS, Run
 from groundglass.store import Store
 
@@ -48,6 +51,7 @@ CURVES_FILE: Final = "curves.json"
 FOUND_FILE: Final = "found.npz"
 SPENT_FILE: Final = "spent.csv"
 PRIORS: Final = "priors"
+SHOWN: Final = 6  # slices of the picture of inpainting
 
 
 def run_trial(
@@ -102,6 +106,10 @@ def run_trial(
         )
     ]
     _write_found(method, store, dealt.test, recipe, folder, mine)
+    if any(stage.method == METHOD for stage in recipe.stage):
+        step, shown = look(folder, store, SHOWN)
+        write_file(folder / "inpainting.png", sheet(shown, f"step {step}, {store.dataset}"))
+        write_file(folder / "inpainting.csv", table(shown).encode())
     return held_out, trained
 
 
@@ -152,7 +160,7 @@ def _write_found(
     counts = np.zeros(BINS, np.int64)
     of_infection: Histogram | None = None
     infection = Region.INFECTION
-    channels = [place for place, group in enumerate(method.outputs) if not group & ~infection.value]
+    channels = channels_of(method.outputs).get(infection)
     for number, probability in predicted(store, method, numbers):
         counts += np.histogram(probability, BINS, (0, 1))[0]
         truth = store.prepared_label_set(number)
@@ -185,7 +193,7 @@ def read_run(trial: Trial, folder: Path, output: Path, recipe: Recipe) -> Run:
         return Run(
             trial=trial,
             costs=costs(read_sittings(output / SPENT_FILE), told["folders"]),
-            logs=tuple(read_log(path / LOG_FILE) for path in sorted(folder.glob("stage-*"))),
+            logs=tuple(read_log(path / LOG_FILE) for path in sorted(folder.glob("stage-*"), key=_place)),
             levels=tuple(csv.DictReader(levels.read_text(encoding="utf-8").splitlines())) if levels.exists() else (),
             histogram=tuple(told["probabilities"]),
             infection=None if told["infection"] is None else Histogram(*map(np.array, told["infection"])),
@@ -193,6 +201,11 @@ def read_run(trial: Trial, folder: Path, output: Path, recipe: Recipe) -> Run:
         )
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise _damaged(folder) from None
+
+
+def _place(stage: Path) -> list[int]:
+    """Number of a stage, and of its round."""
+    return [int(number) for number in re.findall(r"\d+", stage.name)]
 
 
 def found(folder: Path, number: int) -> NDArray[np.uint8]:

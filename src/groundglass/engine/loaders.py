@@ -20,10 +20,13 @@ from torch import Tensor
 
 from groundglass.batches import Labelled, Unlabelled
 
-# (image in [0, 1], label sets or None), both (H, W), and where there is one a prior, (K, H, W)
+Plane = NDArray[np.float32]
+# Image in [0, 1] and label sets or None, both (H, W); then, where all slices of a pool have one, prior and soft labels,
+# (K, H, W).
 Sample = (
-    tuple[NDArray[np.float32], NDArray[np.uint8] | None]
-    | tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
+    tuple[Plane, NDArray[np.uint8] | None]
+    | tuple[Plane, NDArray[np.uint8], Plane]
+    | tuple[Plane, NDArray[np.uint8], Plane | None, Plane]
 )
 Batch = TypeVar("Batch", Labelled, Unlabelled)
 
@@ -69,20 +72,24 @@ class Batches:
     def at(self, number: int) -> tuple[Labelled, Unlabelled | None]:
         """The batch of this number."""
         image, *known = self._draw(self.labelled, _LABELLED, self.sizes[0], number)
-        if not known:
+        label_set, *more = known
+        if image is None or label_set is None:
             raise ValueError("a labelled pool gave slices without labels")
-        labelled = self._augmented(Labelled(image, *known), _LABELLED, number)
+        labelled = self._augmented(Labelled(image, label_set, *more), _LABELLED, number)
         if self.unlabelled is None:
             return labelled, None
         image, *_ = self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number)
+        if image is None:
+            raise ValueError("a pool gave slices without pictures")
         return labelled, self._augmented(Unlabelled(image), _UNLABELLED, number)
 
-    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> list[Tensor]:
-        """Images (B, 1, H, W), and where the pool has them label sets and priors."""
+    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> list[Tensor | None]:
+        """Images (B, 1, H, W), then label sets, priors, soft labels, as far as the pool's samples go; None for none."""
         first = (number * self.processes + self.rank) * size
         samples = [pool.load(_drawn(self.seed, kind, pool.count, first + n)) for n in range(size)]
-        image, *known = (part for part in zip(*samples, strict=True) if part[0] is not None)
-        return [torch.from_numpy(np.stack(image))[:, None], *(torch.from_numpy(np.stack(part)) for part in known)]
+        image, *known = zip(*samples, strict=True)
+        more = [None if part[0] is None else torch.from_numpy(np.stack(part)) for part in known]
+        return [torch.from_numpy(np.stack(image))[:, None], *more]
 
     def _augmented(self, batch: Batch, kind: int, number: int) -> Batch:
         if self.augment is None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from groundglass.errors import ReadError, UsageError
+from groundglass.evaluation.conventions import PER_IMAGE, Convention
 from groundglass.evaluation.metrics import METRICS
 from groundglass.labels import NOT_LESION, Region, Tissue
 
@@ -107,6 +108,7 @@ class Scale(_Part):
         recipes: folders of its recipes, in that of all recipes; of one name the first counts.
         size: side of the prepared pictures, in pixels.
         share: of the steps of every stage, and of the slices that it labels itself.
+        batch: the most slices of a kind in a step; None: as many as the recipes say.
         folds: that are held out; all if empty.
         seeds: how many, from 0.
     """
@@ -114,6 +116,7 @@ class Scale(_Part):
     recipes: Annotated[list[str], Field(min_length=1)]
     size: Annotated[int, Field(ge=16)]
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    batch: Annotated[int, Field(ge=1)] | None = None
     folds: list[Annotated[int, Field(ge=0)]] = []
     seeds: Annotated[int, Field(ge=1)] = 1
 
@@ -128,7 +131,7 @@ class Paper(_Part):
         window_hu: HU of black and white.
         crop: ``lungs`` or ``none``.
         folds: number of folds, by group.
-        convention: of our means (``groundglass.evaluation.conventions``).
+        convention: of our means (``groundglass.evaluation.conventions``), one that is of each image by itself.
         printed: columns of tables that say none.
         measured: likewise.
         scales: ``full``, and ``small`` and ``fast`` where there are such.
@@ -151,6 +154,9 @@ class Paper(_Part):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        convention = Convention.parse(self.convention)
+        if convention.cut != "fixed" or convention.rule not in PER_IMAGE:
+            raise ValueError(f"the convention {self.convention}, of {', '.join(PER_IMAGE)}")
         recipes = set(self.recipes)
         for table in self.table:
             for row in table.row:

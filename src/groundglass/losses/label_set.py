@@ -38,9 +38,15 @@ def allowed(label_set: Tensor, outputs: Sequence[int]) -> Tensor:
 
 
 def cross_entropy(
-    logits: Tensor, label_set: Tensor, outputs: Sequence[int], weights: Sequence[float] | None = None
+    logits: Tensor,
+    label_set: Tensor,
+    outputs: Sequence[int],
+    weights: Sequence[float] | None = None,
+    soft: Tensor | None = None,
 ) -> Tensor:
     """``-log sum_{t in S} p_t``, the mean over pixels where S says something.
+
+    Where labels are probabilities q and no sets, ``-sum_k q_k log p_k``: a pixel counts as much as its q sum to.
 
     A pixel whose set leaves every channel possible ("unknown") costs nothing and does not count in the mean.
     The empty set, 0, is no label set: its loss is infinite.
@@ -51,6 +57,7 @@ def cross_entropy(
         outputs: the tissue group of each channel.
         weights: of each channel; a set weighs as much as the least of its members, and the mean is divided
             by the weights that went into it, as in ``torch.nn.functional.cross_entropy``.
+        soft: (B, K, H, W), q of each channel, 0 where the label is a set.
 
     Returns:
         A scalar, float32; 0 with a gradient of 0 where nothing is known.
@@ -62,5 +69,9 @@ def cross_entropy(
     if weights is not None:
         each = torch.tensor(weights, dtype=torch.float32, device=logits.device).view(1, -1, 1, 1)
         weight = weight * torch.where(possible, each, torch.inf).amin(dim=1)
-    total = weight.sum()
-    return (weight * loss).sum() / torch.where(total > 0, total, 1)
+    cost, total = (weight * loss).sum(), weight.sum()
+    if soft is not None:
+        each = torch.tensor(weights or [1.0] * len(outputs), device=logits.device).view(1, -1, 1, 1) * soft
+        cost = cost - (each * logits.log_softmax(dim=1)).sum()
+        total = total + each.sum()
+    return cost / torch.where(total > 0, total, 1)

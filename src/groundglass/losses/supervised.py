@@ -17,6 +17,7 @@ def label_set_losses(
     outputs: Sequence[int],
     dice: float = 1.0,
     weights: Sequence[float] | None = None,
+    soft: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """``cross_entropy``, and ``dice``: the mean over the regions that occur in the batch.
 
@@ -26,12 +27,13 @@ def label_set_losses(
         outputs: the tissue group of each channel.
         dice: what the Dice term is multiplied with; 0 leaves it out.
         weights: of each channel in the cross-entropy.
+        soft: (B, K, H, W), labels that are probabilities, for the cross-entropy alone.
 
     Returns:
         Name -> scalar; no ``dice`` where no region occurs.
     """
     logits = logits.float()  # once for all terms, so that their gradients meet in float32
-    losses = {"cross_entropy": cross_entropy(logits, label_set, outputs, weights)}
+    losses = {"cross_entropy": cross_entropy(logits, label_set, outputs, weights, soft)}
     if dice:
         regions = region_dice(logits, label_set, outputs)
         if regions:

@@ -38,11 +38,13 @@ class Method(nn.Module, ABC):
         outputs: the tissue group (label set, an int) of each output channel.
         takes_prior: whether its network sees the prior beside the image.
         takes_unlabelled: whether it looks at slices without labels; where it does not, none are read.
+        takes_soft: whether it learns from labels that are probabilities.
     """
 
     outputs: tuple[int, ...]
     takes_prior: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = True
+    takes_soft: ClassVar[bool] = False
 
     @classmethod
     def outputs_for(cls, groups: Sequence[int]) -> tuple[int, ...]:

@@ -45,6 +45,7 @@ class Supervised(OfNetwork):
     """A network that learns from the labelled slices only."""
 
     takes_unlabelled = False
+    takes_soft = True
 
     def __init__(self, network: nn.Module, outputs: Sequence[int], config: Config | None = None) -> None:
         """Make the method.
@@ -61,7 +62,7 @@ class Supervised(OfNetwork):
         """One step: the labelled slices' loss."""
         del unlabelled, progress
         answers = self._answers(labelled.image)
-        each = [self._losses(logits, labelled.label_set) for logits in answers]
+        each = [self._losses(logits, labelled) for logits in answers]
         losses = {name: torch.stack([one[name] for one in each]).mean() for name in each[0]}
         yield Update("network", losses, told=self._told(answers[0], labelled.label_set))
 
@@ -77,9 +78,9 @@ class Supervised(OfNetwork):
             return [self.network(image)]
         return [x for x in self.network.forward_all(image).values() if x.shape[1] == len(self.outputs)]
 
-    def _losses(self, logits: Tensor, label_set: Tensor) -> dict[str, Tensor]:
-        config = self.config
-        losses = label_set_losses(logits, label_set, self.outputs, config.dice, config.class_weights)
+    def _losses(self, logits: Tensor, labelled: Labelled) -> dict[str, Tensor]:
+        config, sets = self.config, labelled.label_set
+        losses = label_set_losses(logits, sets, self.outputs, config.dice, config.class_weights, labelled.soft)
         if config.total_variation:
             losses["total_variation"] = config.total_variation * total_variation(logits, self.outputs)
         return losses
