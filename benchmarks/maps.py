@@ -1,7 +1,7 @@
 """How well a model draws held-out slices, and whether its confidence is low where it errs.
 
-    groundglass train recipes/jin2022/small/full.toml --store STORE128 --fold 0 -o RUN
-    python -m benchmarks.maps STORE128 RUN/model.safetensors --fold 0
+    groundglass train recipes/jin2022/full.toml --store STORE352 --fold 0 -o RUN
+    python -m benchmarks.maps STORE352 RUN/model.safetensors --fold 0
 
 For the labelled slices of the fold, at the prepared size: PSNR and SSIM of the map ``reconstruction``, and the area
 under the ROC of 1 - ``confidence`` as a detector of wrong pixels (known ones; slices in which nothing is wrong have
