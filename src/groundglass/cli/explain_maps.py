@@ -27,7 +27,7 @@ from groundglass.labels import Tissue, sets_from_codes
 from groundglass.preprocess.slices import prepare_labels
 from groundglass.provenance import case_name, content_hash
 from groundglass.report.maps import MapsContent, facts, panels, render
-from groundglass.scan import Scan
+from groundglass.scan import GreyImage, Scan
 
 DRAWN: Final = "reconstruction"  # the map that is the picture again
 CONFIDENCE: Final = "confidence"  # the map that says what to believe
@@ -87,7 +87,7 @@ def explain_maps(source: str, output: Path, options: Options) -> None:
                 expected=f"1 to {len(scan.hu)}, counted from the feet",
                 remedy="Choose one of these.",
             )
-        truth = None if options.truth is None else _truth(options.truth, scan, codes)
+        truth = None if options.truth is None else _truth(options.truth, found, like, codes)
         with OutputFolder(output) as results:
             shown = maps_of_slice(
                 scan,
@@ -105,21 +105,25 @@ def explain_maps(source: str, output: Path, options: Options) -> None:
     sys.stdout.write(f"{case}, slice {content.slice}: {told}; page: {output / 'page.html'}\n")
 
 
-def _truth(path: Path, scan: Scan, codes: Mapping[int, Tissue]) -> NDArray[np.uint8]:
-    """Label sets ``[z, y, x]`` of the scan; a picture of labels lies as the scan's own picture does."""
+def _truth(
+    path: Path, scan: Scan | GreyImage, options: SegmentOptions, codes: Mapping[int, Tissue]
+) -> NDArray[np.uint8]:
+    """Label sets ``[z, y, x]`` of a scan; labels of pictures lie as these do and are turned alike."""
     if not path.is_file():
         raise UsageError("There is no label map of that name.", expected="a file", remedy="Check its path.")
     found = read_label_map(path)
-    if path.name.lower().endswith(".png"):
-        found = scan.source.axes.to_canonical(found)
-    if found.shape != scan.hu.shape:
+    shape = scan.grey.shape if isinstance(scan, GreyImage) else scan.hu.shape
+    if found.shape != shape:
         raise UsageError(
-            f"The truth has {' x '.join(map(str, found.shape))} voxels, the scan "
-            f"{' x '.join(map(str, scan.hu.shape))}.",
+            f"The truth has {' x '.join(map(str, found.shape))} voxels, the scan {' x '.join(map(str, shape))}.",
             expected="a label map on the scan's own grid",
             remedy="Give the one that belongs to it.",
         )
-    return sets_from_codes(found, codes)
+    sets = sets_from_codes(found, codes)
+    if isinstance(scan, GreyImage):
+        alike = turned(GreyImage(sets, scan.source), options)
+        return alike.grey if isinstance(alike, GreyImage) else sets
+    return sets
 
 
 def _content(case: str, scan: Scan, name: str, shown: SliceMaps, truth: NDArray[np.uint8] | None) -> MapsContent:
