@@ -1,8 +1,10 @@
+import io
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from groundglass.evaluation.cells import Cell, Told
 from groundglass.evaluation.costs import Cost
@@ -10,8 +12,8 @@ from groundglass.evaluation.curves import Histogram
 from groundglass.evaluation.published import Measured, Paper, Row, Scale, Table
 from groundglass.evaluation.statistics import Comparison
 from groundglass.evaluation.trials import Trial
-from groundglass.report.panels import OPAQUE, coloured
-from groundglass.report.reproduction import BINS, Run, page
+from groundglass.report.panels import GAP, LINE, OPAQUE, SIDE, Slice, coloured, panels
+from groundglass.report.reproduction import BINS, Run, _p, page
 from groundglass.report.reproduction_figures import BELOW, HIGH, LEFT, TOP, WIDE, _means, histogram, losses, roc_curves
 
 TRIAL = Trial("table14", "a" * 16, "d" * 16, 0, 0, "all")
@@ -53,10 +55,11 @@ def test_tables_name_the_substitute_and_mark_what_is_the_thesiss():
     ]
     costs = ({"supervised": Cost(100, 2.0)}, {"prior": Cost(300, 3.0), "supervised": Cost(100, 2.0)})
     runs = [run(costs=costs[0], levels=(LEVEL,)), run("other", costs=costs[1])]
-    lines = page(PAPER, {"Table 14": told}, runs, "on phantoms").splitlines()
+    lines = page(PAPER, {"Table 14": told}, runs, "on phantoms", "on phantoms, of five folds one").splitlines()
     headings = [line for line in lines if line.startswith("## ")]
     assert len(headings) == 3
-    assert all("on phantoms" in line for line in headings)
+    assert all(line.endswith("on phantoms") for line in headings)
+    assert "Here on phantoms, of five folds one." in lines
     for line in (
         "| row | thesis F1 | thesis Dice | ours | slices, groups |",
         "| DRSegUNet |  | 0.89 | 0.500 ± 0.062 | 9, 4 |",
@@ -108,6 +111,20 @@ def test_a_column_of_the_log_is_drawn_from_0_to_1_where_a_run_has_it():
     bottom, top = HIGH - BELOW, TOP
     assert f'd="M{LEFT:.1f} {bottom:.1f}L{WIDE - 190:.1f} {top:.1f}"' in drawn
     assert "without" not in drawn
+
+
+def test_a_p_value_is_never_0():
+    assert [_p(value) for value in (None, 0.0004, 0.0005, 0.25)] == ["-", "< 0.001", "0.001", "0.250"]
+
+
+def test_panels_keep_the_shape_of_a_slice():
+    """A slice twice as wide as high, all of it ground glass: half of its square is coloured, the rest is black."""
+    wide = Slice("a", np.full((10, 20), 0.5, np.float32), (np.full((10, 20), 4, np.uint8),))
+    with Image.open(io.BytesIO(panels([wide], [], "t"))) as drawn:
+        truth = np.asarray(drawn)[2 * LINE :, SIDE + GAP : 2 * SIDE + GAP]
+    assert (truth[SIDE // 4 : SIDE * 3 // 4] > 0).all()
+    assert not truth[: SIDE // 4].any()
+    assert not truth[SIDE * 3 // 4 :].any()
 
 
 def test_what_may_be_no_lesion_is_left_grey():

@@ -87,7 +87,7 @@ def reproduce(name: str, options: Options) -> None:
     scale = _scale(paper, options)
     recipes = {recipe: _scaled(_load(recipe, scale, options), scale) for recipe in _chosen(paper, options)}
     store = _store(paper, scale, options)
-    heading = _heading(paper, scale, store, options)
+    data, heading = _told(paper, scale, store, options)
     sys.stderr.write(f"{paper.title}; {heading}.\n{_steps(recipes)}")
     trials = {
         trial: recipe
@@ -98,7 +98,7 @@ def reproduce(name: str, options: Options) -> None:
     made = [_done(trial, recipe, paper, store, options) for trial, recipe in trials.items()]
     for state in (options.output / PRIORS).rglob(STATE_FILE):
         state.unlink()
-    _write(paper, made, store, heading, options)
+    _write(paper, made, store, (data, heading), options)
 
 
 def _scale(paper: Paper, options: Options) -> Scale:
@@ -167,15 +167,16 @@ def _steps(recipes: Mapping[str, Recipe]) -> str:
     return "".join(lines)
 
 
-def _heading(paper: Paper, scale: Scale, store: Store, options: Options) -> str:
+def _told(paper: Paper, scale: Scale, store: Store, options: Options) -> tuple[str, str]:
+    """Which data, for every heading; and all that has to be known of them and of the training."""
+    data = f"on {SETS[options.on]}, {store.preparation.size[0]} pixels"
     part = "" if scale.share == 1 else f", {scale.share:.1%} of the steps of every stage"
     if scale.batch is not None:
         part += f", no more than {scale.batch} slices of a kind a step"
     folders = " and ".join(f"recipes/{folder}" for folder in scale.recipes)
-    return (
-        f"on {SETS[options.on]} in place of the {paper.whose}'s data, {folders}, {store.preparation.size[0]} pixels"
-        f"{part}, folds {', '.join(map(str, scale.folds))} of {paper.folds} by group, seeds 0 to {scale.seeds - 1}, "
-        f"convention {paper.convention}"
+    return data, (
+        f"{data}, in place of the {paper.whose}'s data; {folders}{part}, folds {', '.join(map(str, scale.folds))} of "
+        f"{paper.folds} by group, seeds 0 to {scale.seeds - 1}, convention {paper.convention}"
     )
 
 
@@ -251,7 +252,7 @@ def _has(file: Path, trial: Trial, paper: Paper) -> bool:
     return bool(own) and set(paper.examined) <= own[0].values.keys()
 
 
-def _write(paper: Paper, made: Sequence[Done], store: Store, heading: str, options: Options) -> None:
+def _write(paper: Paper, made: Sequence[Done], store: Store, told: tuple[str, str], options: Options) -> None:
     """Tables and figures of all trials."""
     held_out: dict[str, list[Row]] = {}
     trained: dict[str, list[Row]] = {}
@@ -262,30 +263,30 @@ def _write(paper: Paper, made: Sequence[Done], store: Store, heading: str, optio
         paper,
         {table.title: tell(paper, table, held_out, trained) for table in paper.table},
         [done.run for done in made],
-        heading,
+        *told,
     )
     write_file(options.output / TABLES_FILE, text.encode())
     for figure in paper.figure:
-        for file, content in _drawn(figure, made, store, heading):
+        for file, content in _drawn(figure, made, store, told[0]):
             write_file(options.output / file, content)
     sys.stdout.write(text)
 
 
-def _drawn(figure: Figure, made: Sequence[Done], store: Store, heading: str) -> list[tuple[str, bytes]]:
+def _drawn(figure: Figure, made: Sequence[Done], store: Store, data: str) -> list[tuple[str, bytes]]:
     """The files of a figure; none where nothing was run that it shows."""
     chosen = [done for done in made if done.run.trial.recipe in figure.recipes or not figure.recipes]
     runs = [done.run for done in chosen]
     if not runs:
         return []
     if figure.kind == "losses":
-        return [(f"{figure.file}.svg", losses(runs, figure.title, heading, figure.column).encode())]
+        return [(f"{figure.file}.svg", losses(runs, figure.title, data, figure.column).encode())]
     if figure.kind == "probabilities":
         return [
-            (f"{figure.file}-{word}.svg", histogram(runs, figure.title, heading, after=after).encode())
+            (f"{figure.file}-{word}.svg", histogram(runs, figure.title, data, after=after).encode())
             for word, after in (("before", False), ("after", True))
         ]
     if figure.kind == "roc":
-        return [(f"{figure.file}.svg", roc_curves(runs, figure.title, heading).encode())]
+        return [(f"{figure.file}.svg", roc_curves(runs, figure.title, data).encode())]
     first = runs[0].trial
     beside = [done for done in chosen if (done.run.trial.seed, done.run.trial.fold) == (first.seed, first.fold)]
     names = [done.run.trial.recipe for done in beside]
@@ -303,6 +304,8 @@ def _slices(beside: Sequence[Done], store: Store) -> list[Slice]:
         number = store.number(row.slice)
         truth = store.prepared_label_set(number)
         if truth is not None:
-            sets = tuple(found(done.folder, number) for done in beside)
-            made.append(Slice(row.slice, store.prepared(number), (truth, *sets)))
+            top, left, bottom, right = store.frame(number).inner  # the rest is padding, of which nobody says anything
+            within = slice(top, bottom), slice(left, right)
+            sets = (truth, *(found(done.folder, number) for done in beside))
+            made.append(Slice(row.slice, store.prepared(number)[within], tuple(one[within] for one in sets)))
     return made

@@ -47,8 +47,10 @@ def panels(slices: Sequence[Slice], names: Sequence[str], title: str) -> bytes:
     for row, one in enumerate(slices):
         grey = np.repeat(255 * np.clip(one.picture, 0, 1)[..., None], 3, axis=2)
         for place, panel in enumerate([grey, *(coloured(grey, sets) for sets in one.sets)]):
-            picture = Image.fromarray(panel.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            drawn.paste(picture, (place * (SIDE + GAP), 2 * LINE + row * (SIDE + GAP)))
+            high, wide = (round(side * SIDE / max(grey.shape[:2])) for side in grey.shape[:2])
+            picture = Image.fromarray(panel.astype(np.uint8)).resize((wide, high), Image.Resampling.BILINEAR)
+            left, top = place * (SIDE + GAP) + (SIDE - wide) // 2, row * (SIDE + GAP) + (SIDE - high) // 2
+            drawn.paste(picture, (left, 2 * LINE + top))
     stream = io.BytesIO()
     drawn.save(stream, "PNG")
     return stream.getvalue()

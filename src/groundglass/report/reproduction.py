@@ -40,23 +40,24 @@ class Run:
     above: float
 
 
-def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], heading: str) -> str:
+def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], data: str, heading: str) -> str:
     """All tables.
 
     Args:
         paper: what is reproduced.
         told: title of a table -> its rows.
         runs: all trials.
-        heading: on which data, and how much of it.
+        data: which, and how large: it stands in every heading.
+        heading: the same, how much of the paper's training there was, and what was held out.
     """
     ran = {run.trial.recipe for run in runs}
     lines = [f"# {paper.title}", "", f"Here {heading}.", ""]
     for table in paper.table:
         rows = [one for one in told[table.title] if one.row.recipe is None or one.row.recipe in ran]
         if any(one.row.recipe for one in rows):
-            lines += _table(paper, table, rows, heading) + _differences(paper, table, rows)
+            lines += _table(paper, table, rows, data) + _differences(paper, table, rows)
     against = {row.recipe: row.against for table in paper.table for row in table.row if row.recipe and row.against}
-    lines += _costs(runs, against, heading) + _levels(runs, heading)
+    lines += _costs(runs, against, data) + _levels(runs, data)
     lines += [
         f"{paper.whose.capitalize()}: as printed there. The rest was measured, under the convention "
         f"`{paper.convention}`, at native resolution, of held-out slices unless it says otherwise: mean ± 1.96 "
@@ -67,10 +68,10 @@ def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], 
     return "\n".join(lines) + "\n"
 
 
-def _table(paper: Paper, table: Table, rows: Sequence[Told], heading: str) -> list[str]:
+def _table(paper: Paper, table: Table, rows: Sequence[Told], data: str) -> list[str]:
     printed, measured = paper.printed_of(table), paper.measured_of(table)
     columns = ["row", *(f"{paper.whose} {name}" for name in printed), *(column.title for column in measured)]
-    lines = [f"## {table.title}; here {heading}", "", *_head([*columns, "slices, groups"])]
+    lines = [f"## {table.title}; here {data}", "", *_head([*columns, "slices, groups"])]
     for one in rows:
         cells = [one.row.label, *(one.row.cells or [""] * len(printed)), *(_cell(cell) for cell in one.cells)]
         lines.append(_line([*cells, "{}, {}".format(*one.slices) if one.row.recipe else ""]))
@@ -97,10 +98,8 @@ def _differences(paper: Paper, table: Table, rows: Sequence[Told]) -> list[str]:
     columns = ["row", "less", "column", "difference [95 %], pairs of groups", "t-test p", "Wilcoxon p", "d_z"]
     lines = [*_head(columns)]
     for one, title, difference in told:
-        tests = (difference.t_p, difference.wilcoxon_p, difference.effect_size)
-        lines.append(
-            _line([one.row.label, one.row.against or "", title, _difference(difference), *map(_number, tests)])
-        )
+        tests = (_p(difference.t_p), _p(difference.wilcoxon_p), _number(difference.effect_size))
+        lines.append(_line([one.row.label, one.row.against or "", title, _difference(difference), *tests]))
     return [*lines, ""]
 
 
@@ -109,14 +108,14 @@ def _difference(found: Comparison) -> str:
     return f"{found.mean_difference:+.3f}{interval}, {found.pairs}"
 
 
-def _costs(runs: Sequence[Run], against: Mapping[str, str], heading: str) -> list[str]:
+def _costs(runs: Sequence[Run], against: Mapping[str, str], data: str) -> list[str]:
     """Steps and minutes of a trial, phase by phase, and how often those of the recipe that it is compared with."""
     phases = list(dict.fromkeys(phase for run in runs for phase in run.costs))
     names = list(dict.fromkeys(run.trial.recipe for run in runs))
     own = {name: [run.costs for run in runs if run.trial.recipe == name] for name in names}
     minutes = {name: fmean(sum(cost.minutes for cost in one.values()) for one in own[name]) for name in names}
     lines = [
-        f"## Steps and minutes of a training; {heading}",
+        f"## Steps and minutes of a training; {data}",
         "",
         *_head(["recipe", *phases, "all, min", "times", "compared with"]),
     ]
@@ -131,12 +130,12 @@ def _costs(runs: Sequence[Run], against: Mapping[str, str], heading: str) -> lis
     return [*lines, "", "A prior's minutes count for each recipe that uses it, though it was trained once.", ""]
 
 
-def _levels(runs: Sequence[Run], heading: str) -> list[str]:
+def _levels(runs: Sequence[Run], data: str) -> list[str]:
     rows = [(run, level) for run in runs for level in run.levels]
     if not rows:
         return []
     columns = ["recipe", "seed", "fold", "level", "round", "slices", "agreement", "confidence", "kept", "ground glass"]
-    lines = [f"## Levels; {heading}", "", *_head([*columns, "infection"])]
+    lines = [f"## Levels; {data}", "", *_head([*columns, "infection"])]
     for run, level in rows:
         numbers = [level[key] and f"{float(level[key]):.3f}" for key in ("agreement", "confidence")]
         dice = [level[key] and f"{float(level[key]):.3f}" for key in ("dice_ground_glass", "dice_infection")]
@@ -151,6 +150,10 @@ def _head(columns: Sequence[str]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _p(value: float | None) -> str:
+    return "< 0.001" if value is not None and value < 0.0005 else _number(value)
 
 
 def _number(value: float | None) -> str:
