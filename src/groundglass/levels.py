@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from groundglass.engine.fit import STATE_FILE
 from groundglass.errors import ReadError
 from groundglass.evaluation.consistency import Consistency, consistency, is_kept
-from groundglass.inference.predict import decide
+from groundglass.inference.predict import decide, predicted
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
 from groundglass.methods._method import Method
-from groundglass.pseudo_labels import PseudoLabels, predicted
+from groundglass.pseudo_labels import PseudoLabels
 from groundglass.store import Store
 
 LEVELS_FILE: Final = "levels.csv"

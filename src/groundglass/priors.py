@@ -20,7 +20,7 @@ from groundglass.engine import checkpoint
 from groundglass.errors import LabelError, ReadError
 from groundglass.evaluation.audit import equals_truth
 from groundglass.evaluation.leaks import PRIOR_IS_TRUTH
-from groundglass.inference.predict import BATCH, predict_batch
+from groundglass.inference.predict import predicted
 from groundglass.labels import NOT_LESION, UNKNOWN
 from groundglass.methods._method import Method
 from groundglass.methods._prior import two_channels
@@ -127,8 +127,7 @@ def refuse_truth(of_slice: Mapping[int, NDArray[np.uint8]], store: Store) -> Non
 
 def _predictions(method: Method, store: Store, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
     """Id of each slice and its infection, uint8 (height, width)."""
-    for start in range(0, len(names), BATCH):
-        part = names[start : start + BATCH]
-        images = torch.from_numpy(np.stack([store.prepared(store.number(name)) for name in part]))[:, None]
-        infection = two_channels(predict_batch(method, images), method.outputs)[:, 1]
-        yield from zip(part, (LEVELS * infection).round().to(torch.uint8), strict=True)
+    probabilities = predicted(store, method, [store.number(name) for name in names])
+    for name, (_, probability) in zip(names, probabilities, strict=True):
+        infection = two_channels(torch.from_numpy(probability)[None], method.outputs)[0, 1]
+        yield name, (LEVELS * infection).round().to(torch.uint8)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -30,7 +29,7 @@ from groundglass import __version__
 from groundglass.engine.checkpoint import remove_partial
 from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.inference.kmeans import label_by_kmeans
-from groundglass.inference.predict import BATCH, decide, predict_batch
+from groundglass.inference.predict import decide, predicted
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.labels import check_label_sets
 from groundglass.methods._method import Method
@@ -206,14 +205,6 @@ def by_network(store: Store, method: Method, confidence: float, *, soft: bool = 
             yield Guess(number, planes, float(largest.mean()))
 
     return label
-
-
-def predicted(store: Store, method: Method, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The probabilities (K, height, width) of slices as the network sees them."""
-    for start in range(0, len(numbers), BATCH):
-        part = numbers[start : start + BATCH]
-        images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
-        yield from zip(part, predict_batch(method, images).numpy(), strict=True)
 
 
 def by_kmeans(store: Store) -> Labeller:

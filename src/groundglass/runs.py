@@ -21,7 +21,7 @@ from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
-from groundglass.inference.predict import BATCH, channels_of, predict_batch
+from groundglass.inference.predict import channels_of, predicted
 from groundglass.io.atomic import make_folder
 from groundglass.labels import UNKNOWN, Region, inside, outside
 from groundglass.levels import LEVELS_FILE, Finished, Level, finish, followed, gone, measure, write_levels
@@ -398,18 +398,15 @@ def _batches(
 def score(method: Method, store: Store, numbers: Sequence[int]) -> dict[tuple[str, Region], Counts]:
     """Counts of pixels of each slice and region at native resolution, a region being found where p > 0.5."""
     counts = {}
-    for start in range(0, len(numbers), BATCH):
-        part = numbers[start : start + BATCH]
-        images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
-        for number, probability in zip(part, predict_batch(method, images).numpy(), strict=True):
-            truth = store.label_set(number)
-            if truth is None:
-                continue
-            whole = restore(probability, store.frame(number))
-            for region, channels in channels_of(method.outputs).items():
-                true = inside(truth, region)
-                known = true | outside(truth, region)
-                counts[store.slices[number].id, region] = count(whole[channels].sum(axis=0) > 0.5, true, known)
+    for number, probability in predicted(store, method, numbers):
+        truth = store.label_set(number)
+        if truth is None:
+            continue
+        whole = restore(probability, store.frame(number))
+        for region, channels in channels_of(method.outputs).items():
+            true = inside(truth, region)
+            known = true | outside(truth, region)
+            counts[store.slices[number].id, region] = count(whole[channels].sum(axis=0) > 0.5, true, known)
     return counts
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from groundglass.errors import LabelError
 from groundglass.evaluation.burden import measure
-from groundglass.inference.predict import Model, channels_of, needs, predict_batch, segment_by_model
+from groundglass.inference.predict import Model, channels_of, needs, parts, predict_batch, segment_by_model
 from groundglass.inference.threshold import CARD
 from groundglass.labels import Region
 from groundglass.methods.supervised import Supervised
@@ -140,3 +140,13 @@ def test_a_model_of_whole_slices_is_asked_about_each(made):
     whole = replace(PREPARATION, crop="none")
     result = segment_by_model(made.scan, model(Grey(), preparation=whole), probabilities=True)
     assert result.probabilities[Region.INFECTION].any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "lengths"),
+    [((64, 64), [8, 8, 1]), ((352, 352), [8, 8, 1]), ((512, 512), [3, 3, 3, 3, 3, 2]), ((2048, 1024), [1] * 17)],
+)
+def test_the_larger_slices_are_the_fewer_are_predicted_together(size, lengths):
+    found = list(parts(range(17), size))
+    assert [len(part) for part in found] == lengths
+    assert [number for part in found for number in part] == list(range(17))

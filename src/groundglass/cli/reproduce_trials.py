@@ -35,13 +35,12 @@ from groundglass.evaluation.metrics import Evidence, examine
 from groundglass.evaluation.metrics import value as value_of
 from groundglass.evaluation.published import CLASSES, Paper
 from groundglass.evaluation.trials import Row, Trial
-from groundglass.inference.predict import channels_of, decide
+from groundglass.inference.predict import channels_of, decide, predicted
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region, check_label_sets, inside, outside
 from groundglass.levels import LEVELS_FILE
 from groundglass.methods._method import Method
 from groundglass.preprocess.slices import restore
-from groundglass.pseudo_labels import predicted
 from groundglass.recipe import Recipe
 from groundglass.report.inpainting import sheet, table
 from groundglass.report.reproduction import BINS, Run

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from groundglass.errors import UsageError
-from groundglass.inference.predict import BATCH, Model, decide, frames_of, images_of, on_device, predict_batch
+from groundglass.inference.predict import Model, decide, frames_of, images_of, on_device, parts, predict_batch
 from groundglass.labels import NOT_LESION
 from groundglass.preprocess.lung import lung_field
 from groundglass.preprocess.slices import Frame
@@ -95,8 +95,8 @@ def _most_affected(
     if not lesion or not numbers:
         return numbers[len(numbers) // 2] if numbers else len(scan.hu) // 2
     sums: list[float] = []
-    for start in range(0, len(numbers), BATCH):
-        image = images_of(scan, numbers[start : start + BATCH], frames, model.preparation)
+    for part in parts(numbers, model.preparation.size):
+        image = images_of(scan, part, frames, model.preparation)
         probability = predict_batch(model.method, image)
         sums += probability[:, lesion].sum(dim=(1, 2, 3)).tolist()
         on_progress(len(sums) / len(numbers))

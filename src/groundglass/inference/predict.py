@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -22,7 +22,11 @@ from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore
 from groundglass.scan import Scan
 
+if TYPE_CHECKING:
+    from groundglass.store import Store  # who segments a scan opens none
+
 BATCH: Final = 8
+PIXELS: Final = BATCH * 352 * 352  # of larger slices fewer go together: of 512 x 512 three
 # The picture itself, mirrored left-right, top-bottom, and both: axes of (B, K, H, W).
 VIEWS: Final = ((), (3,), (2,), (2, 3))
 
@@ -124,11 +128,23 @@ def frames_of(scan: Scan, field: LungField, preparation: Preparation) -> dict[in
 def _predict(
     scan: Scan, frames: dict[int, Frame], model: Model, views: int
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-    numbers = list(frames)
-    for start in range(0, len(numbers), BATCH):
-        part = numbers[start : start + BATCH]
+    for part in parts(list(frames), model.preparation.size):
         batch = images_of(scan, part, frames, model.preparation)
         yield part, predict_batch(model.method, batch, views).numpy()
+
+
+def parts(numbers: Sequence[int], size: tuple[int, int]) -> Iterator[list[int]]:
+    """Numbers of slices of (height, width) pixels, as many at a time as are predicted together."""
+    count = max(1, min(BATCH, PIXELS // (size[0] * size[1])))
+    for start in range(0, len(numbers), count):
+        yield list(numbers[start : start + count])
+
+
+def predicted(store: Store, method: Method, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The probabilities (K, height, width) of slices of a store, as the network sees them."""
+    for part in parts(numbers, store.preparation.size):
+        images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
+        yield from zip(part, predict_batch(method, images).numpy(), strict=True)
 
 
 def images_of(
