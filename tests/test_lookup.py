@@ -31,7 +31,7 @@ def test_a_wrong_name_is_answered_with_the_nearest_right_one():
 
 
 def test_a_name_near_nothing_gets_the_list():
-    with pytest.raises(UsageError, match=r"one of attention_unet, .*, unet_plus_plus\. Take one of these"):
+    with pytest.raises(UsageError, match=r"one of attention_unet, .*, vq_unet\. Take one of these"):
         find("groundglass.networks", "xyz")
 
 
