@@ -39,16 +39,7 @@ def apart(
         GroundglassError: of the first item that raises one, or a process that was ended from outside.
     """
     if jobs == 1 or len(items) < 2:
-        before = 0
-        for item in items:
-            done = [0]
-
-            def tell(steps: int, before: int = before, done: list[int] = done) -> None:
-                done[0] = steps
-                show(before + steps)
-
-            yield item, work(item, tell)
-            before += done[0]
+        yield from _one_by_one(work, items, show)
         return
     steps = get_context("spawn").Array("q", len(items), lock=False)
     processes = pool(min(jobs, len(items)), _begin, steps)
@@ -73,6 +64,19 @@ def apart(
         raise
     finally:
         processes.shutdown(cancel_futures=True)
+
+
+def _one_by_one(
+    work: Callable[[Item, Tell], Result], items: Sequence[Item], show: Callable[[int], None]
+) -> Iterator[tuple[Item, Result]]:
+    done = [0] * len(items)
+    for number, item in enumerate(items):
+
+        def tell(steps: int, number: int = number) -> None:
+            done[number] = steps
+            show(sum(done))
+
+        yield item, work(item, tell)
 
 
 class _Steps:
