@@ -6,7 +6,8 @@ from torch import nn
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.errors import UsageError
-from groundglass.methods.mean_teacher import Config, MeanTeacher, ramp_up
+from groundglass.methods._step import ramp_up
+from groundglass.methods.mean_teacher import Config, MeanTeacher
 
 OUTPUTS = (3, 12)
 

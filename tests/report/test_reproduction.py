@@ -12,9 +12,10 @@ from groundglass.evaluation.curves import Histogram
 from groundglass.evaluation.published import Measured, Paper, Row, Scale, Table
 from groundglass.evaluation.statistics import Comparison
 from groundglass.evaluation.trials import Trial
-from groundglass.report.panels import GAP, LINE, OPAQUE, SIDE, Slice, coloured, panels
+from groundglass.report.panels import OPAQUE, Slice, coloured, panels
 from groundglass.report.reproduction import BINS, Run, _p, page
 from groundglass.report.reproduction_figures import BELOW, HIGH, LEFT, TOP, WIDE, _means, histogram, losses, roc_curves
+from groundglass.report.sheets import GAP, LINE, SIDE
 
 TRIAL = Trial("table14", "a" * 16, "d" * 16, 0, 0, "all")
 LEVEL = {"stage": "1", "round": "2", "slices": "100", "agreement": "0.5", "confidence": "", "kept": "1",

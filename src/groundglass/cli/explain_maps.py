@@ -12,20 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.build import load_model
-from groundglass.cli.key import load_key
+from groundglass.cli.one_slice import SliceOptions, opened
 from groundglass.cli.phases import Phases
 from groundglass.cli.segment import Options as SegmentOptions
-from groundglass.cli.segment import check_options, in_hounsfield, turned
+from groundglass.cli.segment import turned
 from groundglass.errors import UsageError
 from groundglass.evaluation.confidence import error_area, wrong_pixels
 from groundglass.evaluation.pairs import DEFAULT_CODES, parse_codes
 from groundglass.evaluation.reconstruction import psnr, ssim
 from groundglass.inference.maps import SliceMaps, maps_of_slice
-from groundglass.io import OutputFolder, read
+from groundglass.io import OutputFolder
 from groundglass.io.label_maps import read_label_map
 from groundglass.labels import Tissue, sets_from_codes
 from groundglass.preprocess.slices import prepare_labels
-from groundglass.provenance import case_name, content_hash
 from groundglass.report.maps import MapsContent, facts, panels, render
 from groundglass.scan import GreyImage, Scan
 
@@ -33,33 +32,19 @@ DRAWN: Final = "reconstruction"  # the map that is the picture again
 CONFIDENCE: Final = "confidence"  # the map that says what to believe
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(SliceOptions):
     """What ``explain maps`` was called with, but the scan and the folder.
 
     Attributes:
         model: a checkpoint that groundglass train wrote.
-        slice: number of the slice, from 1, feet to head; None: the one in which the model finds most lesion.
         truth: a label map of the scan, or None.
         truth_codes: what its codes mean.
-        series: which DICOM series.
-        window: HU of black and white, for pictures.
-        cropped: the pictures are crops around the lungs.
-        orientation: what turns pictures until the front is up.
-        key: of the hash that the case is called by.
-        quiet: show no progress.
     """
 
     model: Path
-    slice: int | None = None
     truth: Path | None = None
     truth_codes: str = DEFAULT_CODES
-    series: str | None = None
-    window: str | None = None
-    cropped: bool = False
-    orientation: str | None = None
-    key: Path | None = None
-    quiet: bool = False
 
 
 def explain_maps(source: str, output: Path, options: Options) -> None:
@@ -69,25 +54,12 @@ def explain_maps(source: str, output: Path, options: Options) -> None:
         GroundglassError: scan, model or truth cannot be read or do not fit, there is no slice of that number, or the
             output cannot be written.
     """
-    like = SegmentOptions(
-        series=options.series, window=options.window, cropped=options.cropped, orientation=options.orientation
-    )
-    window = check_options([source], like)
     codes = parse_codes(options.truth_codes)
     model = load_model(options.model)
     with Phases(options.quiet) as phases:
-        phases.begin("reading")
-        found = read(source, series=options.series, progress=phases.advance)
-        key, _ = load_key(options.key)
-        case = case_name(content_hash(found, key))
-        scan = in_hounsfield(turned(found, like), window)
-        if options.slice is not None and not 1 <= options.slice <= len(scan.hu):
-            raise UsageError(
-                f"There is no slice {options.slice}.",
-                expected=f"1 to {len(scan.hu)}, counted from the feet",
-                remedy="Choose one of these.",
-            )
-        truth = None if options.truth is None else _truth(options.truth, found, like, codes)
+        read = opened(source, options, phases)
+        case, scan = read.case, read.scan
+        truth = None if options.truth is None else _truth(options.truth, read.found, options.as_segment, codes)
         with OutputFolder(output) as results:
             shown = maps_of_slice(
                 scan,

@@ -9,15 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from groundglass.cli.key import load_key
+from groundglass.cli.one_slice import SliceOptions, opened
 from groundglass.cli.phases import Phases
-from groundglass.cli.segment import Options as SegmentOptions
-from groundglass.cli.segment import check_options, in_hounsfield, turned
-from groundglass.errors import UsageError
-from groundglass.io import OutputFolder, read
+from groundglass.io import OutputFolder
 from groundglass.preprocess.clusters import Steps, our_steps, published_steps
 from groundglass.preprocess.lung import lung_field
-from groundglass.provenance import case_name, content_hash
 from groundglass.report.steps import StepsContent, panels, render
 from groundglass.scan import Scan
 
@@ -32,28 +28,14 @@ OUR_NOTE: Final = (
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(SliceOptions):
     """What ``explain steps`` was called with, but the scan and the folder.
 
     Attributes:
-        slice: number of the slice, from 1, feet to head; None: the one with most ground glass.
         as_published: the thesis's steps, not ours.
-        series: which DICOM series.
-        window: HU of black and white, for pictures.
-        cropped: the pictures are crops around the lungs.
-        orientation: what turns pictures until the front is up.
-        key: of the hash that the case is called by.
-        quiet: show no progress.
     """
 
-    slice: int | None = None
     as_published: bool = False
-    series: str | None = None
-    window: str | None = None
-    cropped: bool = False
-    orientation: str | None = None
-    key: Path | None = None
-    quiet: bool = False
 
 
 def explain_steps(source: str, output: Path, options: Options) -> None:
@@ -62,22 +44,9 @@ def explain_steps(source: str, output: Path, options: Options) -> None:
     Raises:
         GroundglassError: the scan cannot be read, has no slice of that number, or the output cannot be written.
     """
-    like = SegmentOptions(
-        series=options.series, window=options.window, cropped=options.cropped, orientation=options.orientation
-    )
-    window = check_options([source], like)
     with Phases(options.quiet) as phases:
-        phases.begin("reading")
-        found = read(source, series=options.series, progress=phases.advance)
-        key, _ = load_key(options.key)
-        case = case_name(content_hash(found, key))
-        scan = in_hounsfield(turned(found, like), window)
-        if options.slice is not None and not 1 <= options.slice <= len(scan.hu):
-            raise UsageError(
-                f"There is no slice {options.slice}.",
-                expected=f"1 to {len(scan.hu)}, counted from the feet",
-                remedy="Choose one of these.",
-            )
+        read = opened(source, options, phases)
+        case, scan = read.case, read.scan
         with OutputFolder(output) as results:
             phases.begin("steps")
             z, steps = _steps(scan, options)

@@ -417,7 +417,7 @@ def _compare(
 
 @study.command("reproduce")
 def _reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="drsegunet or ssinfnet: a file recipes/PAPER.tables.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="Such as ssinfnet: a file recipes/PAPER.tables.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and runs.")],
     root: Annotated[
         Optional[Path],  # noqa: UP045
@@ -556,7 +556,9 @@ def _explain_maps(
         tune_for_torch()
         from groundglass.cli.explain_maps import Options, explain_maps
 
-        options = Options(model, number, truth, truth_codes, series, window, cropped, orientation, key, quiet)
+        options = Options(
+            number, series, window, cropped, orientation, key, quiet, model=model, truth=truth, truth_codes=truth_codes
+        )
         explain_maps(scan, output, options)
 
 
@@ -625,7 +627,7 @@ def _explain_steps(
     with _ending():
         from groundglass.cli.explain_steps import Options, explain_steps
 
-        options = Options(number, as_published, series, window, cropped, orientation, key, quiet)
+        options = Options(number, series, window, cropped, orientation, key, quiet, as_published)
         explain_steps(scan, output, options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import ClassVar, Final, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,16 +22,30 @@ By = Literal["sample", "formula"]
 MOVES: Final = 0.01  # variance over pictures above which a latent is active (Burda et al., arXiv 1509.00519)
 
 
-def check_divergence(by: str) -> None:
-    """Refuse what is no way to a divergence.
+@dataclass(frozen=True)
+class LadderConfig:
+    """Settings of all methods on the ladder.
 
-    Raises:
-        UsageError: it is none.
+    Attributes:
+        divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
+        seed: of latents and dequantisation.
     """
-    if by not in get_args(By):
-        raise UsageError(
-            f"The divergence by {by!r}.", expected=f"one of {', '.join(get_args(By))}", remedy="Correct stage.settings."
-        )
+
+    divergence: By = "sample"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no way to a divergence.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if self.divergence not in get_args(By):
+            raise UsageError(
+                f"The divergence by {self.divergence!r}.",
+                expected=f"one of {', '.join(get_args(By))}",
+                remedy="Correct stage.settings.",
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +106,15 @@ class OfLadder(OfNetwork):
     """
 
     network: SVAE
+    config_class: ClassVar[type[LadderConfig]] = LadderConfig
 
-    def __init__(self, network: Network, outputs: Sequence[int]) -> None:
+    def __init__(self, network: Network, outputs: Sequence[int], config: LadderConfig | None = None) -> None:
         """Make the method.
 
         Args:
             network: an SVAE.
-            outputs: the tissue group of each of its K classes.
+            outputs: the tissue group of each of its K classes (``groundglass.losses.groups``).
+            config: settings.
 
         Raises:
             UsageError: another network, which generates nothing.
@@ -110,6 +126,7 @@ class OfLadder(OfNetwork):
                 remedy='Say network.name = "svae".',
             )
         super().__init__(network, outputs)
+        self.config = config or self.config_class()
         styles = zip(self.outputs, network.styles_of, strict=True)
         self.tissues = tuple(group for group, count in styles for _ in range(count))
 

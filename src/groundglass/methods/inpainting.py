@@ -37,8 +37,8 @@ from groundglass.losses.groups import check_outputs
 from groundglass.losses.reconstruction import Kind, gradient_magnitude, picture_of, reconstruction_loss
 from groundglass.methods._method import Method, Update
 from groundglass.methods._prior import beside
+from groundglass.methods._step import noise_of
 from groundglass.methods.inf_net import EDGE
-from groundglass.methods.mean_teacher import noise_seed
 from groundglass.networks._coach import Coach, enlarged, kept
 from groundglass.networks._network import Network
 
@@ -122,7 +122,7 @@ class Inpainting(Method):
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step of whoever's turn it is, on the pictures of both kinds."""
         image = labelled.image if unlabelled is None else torch.cat([labelled.image, unlabelled.image])
-        generator = torch.Generator().manual_seed(noise_seed(self.config.seed, progress.step))
+        generator = noise_of(self.config.seed, progress)
         phase = plan(progress, self.config)
         self.network.train(phase.learner == "network")
         self.coach.train(phase.learner == "coach")

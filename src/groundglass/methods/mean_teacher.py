@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import exp
 from typing import Self
 
 import torch
@@ -27,6 +26,7 @@ from groundglass.errors import UsageError
 from groundglass.losses.groups import check_outputs
 from groundglass.losses.supervised import label_set_losses
 from groundglass.methods._method import Method, Update
+from groundglass.methods._step import noise_of, ramp_up
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MeanTeacher(Method):
                 expected="slices without labels beside the labelled ones",
                 remedy="Add some to the recipe's data, or take the method 'supervised'.",
             )
-        generator = torch.Generator().manual_seed(noise_seed(self.config.seed, progress.step))
+        generator = noise_of(self.config.seed, progress)
         with torch.no_grad():
             target = self.teacher(self._noisy(unlabelled.image, generator)).float().softmax(dim=1)
         prediction = self.student(self._noisy(unlabelled.image, generator)).float().softmax(dim=1)
@@ -120,14 +120,3 @@ class MeanTeacher(Method):
         super().train(mode)
         self.teacher.eval()
         return self
-
-
-def noise_seed(seed: int, step: int) -> int:
-    """Of each step its own, so that a resumed run draws what the uninterrupted one did; torch keeps 32 bits."""
-    return (seed * 1_000_003 + step) % 2**32
-
-
-def ramp_up(progress: Progress, share: float) -> float:
-    """``exp(-5 (1 - t)^2)``, t rising from 0 to 1 over a share of the training (appendix B)."""
-    t = min(progress.step / (share * progress.steps), 1.0) if share > 0 else 1.0
-    return exp(-5 * (1 - t) ** 2)

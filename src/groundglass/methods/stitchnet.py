@@ -47,17 +47,16 @@ from groundglass.losses.beta import expected
 from groundglass.losses.label_set import allowed, cross_entropy, focal_cross_entropy
 from groundglass.losses.shares import share_divergence, shares_of
 from groundglass.losses.stitched import stitched
-from groundglass.methods._ladder import Bound, By, OfLadder, check_divergence, unknown
+from groundglass.methods._ladder import Bound, LadderConfig, OfLadder, unknown
 from groundglass.methods._method import Update
-from groundglass.methods.mean_teacher import noise_seed, ramp_up
+from groundglass.methods._step import noise_of, ramp_up
 from groundglass.networks._again import still
-from groundglass.networks._network import Network
 from groundglass.networks.svae import Inferred
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings; defaults are the released training's unless a comment says 'ours'.
+class Config(LadderConfig):
+    """Settings beside the ladder's; defaults are the released training's unless a comment says 'ours'.
 
     Attributes:
         focal: weight of the focal loss; 0 leaves it out.
@@ -67,8 +66,6 @@ class Config:
         warm_up: share of the training over which that weight rises.
         shares: weight of the prior on class shares.
         swap: weight of the cross-entropy of labels that were stitched into unlabelled pictures.
-        divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
-        seed: of latents and dequantisation.
     """
 
     focal: float = 100.0
@@ -78,31 +75,13 @@ class Config:
     warm_up: float = 0.0
     shares: float = 0.0
     swap: float = 0.0
-    divergence: By = "sample"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no way to a divergence.
-
-        Raises:
-            UsageError: it is none.
-        """
-        check_divergence(self.divergence)
 
 
 class StitchNet(OfLadder):
     """A model of pictures and segmentations: where the latter are missing, it sums over them."""
 
-    def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:
-        """Make the method.
-
-        Args:
-            network: an SVAE of K classes.
-            outputs: the tissue group of each of K channels (``groundglass.losses.groups``).
-            config: settings.
-        """
-        super().__init__(network, outputs)
-        self.config = config or Config()
+    config_class = Config
+    config: Config
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step: both kinds of pictures pass the network together, so that batch statistics are of both."""
@@ -112,7 +91,7 @@ class StitchNet(OfLadder):
         if unlabelled is not None:
             images.append(unlabelled.image)
             sets.append(unknown(unlabelled.image))
-        generator = torch.Generator().manual_seed(noise_seed(config.seed, progress.step))
+        generator = noise_of(config.seed, progress)
         bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence)
         losses, told = {}, bound.levels()
         rising = config.unlabelled * ramp_up(progress, config.warm_up)

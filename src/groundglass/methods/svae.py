@@ -25,46 +25,20 @@ from torch import Tensor
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.labels import UNKNOWN
-from groundglass.methods._ladder import By, OfLadder, check_divergence, unknown
+from groundglass.methods._ladder import LadderConfig, OfLadder, unknown
 from groundglass.methods._method import Update
-from groundglass.methods.mean_teacher import noise_seed
-from groundglass.networks._network import Network
+from groundglass.methods._step import noise_of
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings; defaults are the released training's.
-
-    Attributes:
-        divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
-        seed: of latents and dequantisation.
-    """
-
-    divergence: By = "sample"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no way to a divergence.
-
-        Raises:
-            UsageError: it is none.
-        """
-        check_divergence(self.divergence)
+class Config(LadderConfig):
+    """The ladder's settings; defaults are the released training's."""
 
 
 class SVAE(OfLadder):
     """A model of pictures, learnt from pictures alone."""
 
-    def __init__(self, network: Network, outputs: Sequence[int], config: Config | None = None) -> None:
-        """Make the method.
-
-        Args:
-            network: an SVAE of one class.
-            outputs: the one group of all tissues.
-            config: settings.
-        """
-        super().__init__(network, outputs)
-        self.config = config or Config()
+    config_class = Config
 
     @classmethod
     def outputs_for(cls, groups: Sequence[int]) -> tuple[int, ...]:
@@ -75,7 +49,7 @@ class SVAE(OfLadder):
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step on the pictures of both kinds."""
         image = labelled.image if unlabelled is None else torch.cat([labelled.image, unlabelled.image])
-        generator = torch.Generator().manual_seed(noise_seed(self.config.seed, progress.step))
+        generator = noise_of(self.config.seed, progress)
         bound = self.bound(image, unknown(image), generator, self.config.divergence)
         losses = {"likelihood": -bound.likelihood.mean(), "divergence": bound.divergence.mean()}
         yield Update("network", losses, told={"bits_per_pixel": bound.bits.mean(), **bound.levels()})

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from groundglass.labels import NOT_LESION, Tissue
 from groundglass.report.label_pictures import name_of_set
 from groundglass.report.panels import coloured
+from groundglass.report.sheets import grey
 from groundglass.report.slice_page import Panel, heading_of, png, slice_page
 from groundglass.report.words import number, percent
 
@@ -48,13 +49,13 @@ class MapsContent:
 
 def panels(content: MapsContent) -> list[Panel]:
     """The picture, what the model says, the truth if it is known, and the maps, black for 0 and white for 1."""
-    grey = np.repeat(255 * content.picture[..., None], 3, axis=2)
+    picture = grey(content.picture)
     labelled = [("segmentation", "what the model says", content.sets)]
     if content.truth is not None:
         labelled.append(("truth", "what was outlined by hand", content.truth))
     return [
-        Panel("picture", "the slice as the model sees it", png(_bytes(grey))),
-        *(Panel(name, title, png(_bytes(coloured(grey, sets)))) for name, title, sets in labelled),
+        Panel("picture", "the slice as the model sees it", png(_bytes(picture))),
+        *(Panel(name, title, png(_bytes(coloured(picture, sets)))) for name, title, sets in labelled),
         *(Panel(name, name.replace("_", " "), png(_bytes(255 * values))) for name, values in content.maps.items()),
     ]
 

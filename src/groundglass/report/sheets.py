@@ -17,7 +17,7 @@ WHITE: Final = (255, 255, 255)
 
 
 def sheet_of(rows: Sequence[Sequence[NDArray[np.floating] | None]], columns: Sequence[str], title: str) -> bytes:
-    """A PNG of pictures (H, W, 3), 0 to 255; None leaves a place empty."""
+    """A PNG of pictures (H, W, 3), 0 to 255, each as large as its place lets it be; None leaves a place empty."""
     drawn = Image.new("RGB", (len(columns) * (SIDE + GAP), 2 * LINE + len(rows) * (SIDE + GAP)))
     pen = ImageDraw.Draw(drawn)
     pen.text((2, 1), title, fill=WHITE)
@@ -26,8 +26,10 @@ def sheet_of(rows: Sequence[Sequence[NDArray[np.floating] | None]], columns: Seq
     for row, pictures in enumerate(rows):
         for place, panel in enumerate(pictures):
             if panel is not None:
-                picture = Image.fromarray(panel.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-                drawn.paste(picture, (place * (SIDE + GAP), 2 * LINE + row * (SIDE + GAP)))
+                high, wide = (round(side * SIDE / max(panel.shape[:2])) for side in panel.shape[:2])
+                picture = Image.fromarray(panel.astype(np.uint8)).resize((wide, high), Image.Resampling.BILINEAR)
+                left, top = place * (SIDE + GAP) + (SIDE - wide) // 2, row * (SIDE + GAP) + (SIDE - high) // 2
+                drawn.paste(picture, (left, 2 * LINE + top))
     stream = io.BytesIO()
     drawn.save(stream, "PNG")
     return stream.getvalue()
