@@ -1,7 +1,7 @@
 """Levels of a network that learns from its own labels: what each came to, and which counts.
 
-RUN/levels.csv                   a row a level
-RUN/stage-2/consistency.json     of a level that is judged, so that a resumed run need not measure it again
+RUN/levels.csv              a row a level
+RUN/stage-2/finished.json   what a level came to, so that a resumed run need not measure it again
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from groundglass.pseudo_labels import PseudoLabels
 from groundglass.store import Store
 
 LEVELS_FILE: Final = "levels.csv"
-CONSISTENCY_FILE: Final = "consistency.json"
 FINISHED_FILE: Final = "finished.json"
 
 
@@ -68,27 +67,21 @@ class Level:
         return cls(stage, turn, slices, told, kept, dice)
 
 
-def measure(store: Store, method: Method, labels: PseudoLabels, folder: Path, above: float) -> Consistency:
-    """Agreement and confidence of a level on the slices that it was given labels of; once measured, read.
+def measure(store: Store, method: Method, labels: PseudoLabels, above: float) -> Consistency:
+    """Agreement and confidence of a level on the slices that it was given labels of.
 
     Args:
         store: of the slices.
         method: the level, in eval mode.
         labels: that it was trained on.
-        folder: of its stage.
         above: a pixel whose largest probability is not above it says nothing.
     """
-    file = folder / CONSISTENCY_FILE
-    found = _measured(file)
-    if found is None:
-        found = consistency(_answers(store, method, labels, above))
-        write_file(file, (json.dumps(asdict(found)) + "\n").encode())
-    return found
+    return consistency(_answers(store, method, labels, above))
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What has to be known of a round whose state is gone, for later ones have been trained from it.
+    """What a round came to: all that has to be known of it once later ones have been trained from it.
 
     Attributes:
         weights: digest of those that it ended with.
@@ -119,21 +112,22 @@ def finish(folder: Path, finished: Finished, before: Sequence[Path]) -> None:
             (earlier / STATE_FILE).unlink(missing_ok=True)
 
 
-def followed(folder: Path) -> Finished | None:
-    """What a round came to whose state is gone; None where the state is there, or the round not finished.
+def finished(folder: Path) -> Finished | None:
+    """What a round came to; None where that is still to be found out, from its state or by training it.
 
     Raises:
-        ReadError: the record is damaged.
+        ReadError: the record is damaged, and so is the state gone.
     """
-    file = folder / FINISHED_FILE
-    if (folder / STATE_FILE).exists() or not file.exists():
-        return None
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads((folder / FINISHED_FILE).read_text(encoding="utf-8"))
         told = None if record["told"] is None else Consistency(**record["told"])
         dice = {region: float(record["dice"][region.key]) for region in Region if region.key in record["dice"]}
         return Finished(str(record["weights"]), told, dice)
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, KeyError, TypeError):
+        if (folder / STATE_FILE).exists():
+            return None
         raise gone(folder) from None
 
 
@@ -144,14 +138,6 @@ def gone(folder: Path) -> ReadError:
         expected=f"its {FINISHED_FILE}, and the {STATE_FILE} of the last round",
         remedy="Remove the run's folder; it begins again.",
     )
-
-
-def _measured(file: Path) -> Consistency | None:
-    """What an earlier run measured; None where there is nothing that can be read."""
-    try:
-        return Consistency(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _answers(

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from groundglass import __version__, handover, priors, pseudo_labels
+from groundglass import __version__, handover, levels, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
 from groundglass.engine import processes
 from groundglass.engine.fit import STATE_FILE, Report, fit, precision_of
@@ -24,7 +24,7 @@ from groundglass.inference import kmeans
 from groundglass.inference.predict import channels_of, predicted
 from groundglass.io.atomic import make_folder
 from groundglass.labels import UNKNOWN, Region, inside, outside
-from groundglass.levels import LEVELS_FILE, Finished, Level, finish, followed, gone, measure, write_levels
+from groundglass.levels import Finished, Level
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
@@ -32,11 +32,12 @@ from groundglass.models import described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import restore
 from groundglass.pseudo_labels import PseudoLabels
-from groundglass.recipe import Labels, Prior, Recipe, Stage
+from groundglass.recipe import Labels, Prior, Recipe, Stage, Training
 from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
 LABELS_FOLDER: Final = "labels"  # of a stage that makes some
+UNSEEN: Final = Training.model_fields["unlabelled_batch"].default  # what a stage that looks at none may say
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 ALONE: Final = processes.Launch()
 # Of a stage's name, steps and folder: what is told of each of its steps while it runs.
@@ -203,7 +204,7 @@ def _alone(recipe: Recipe, prior: Prior) -> Recipe:
     stages = [
         stage
         if method_of(stage.method).takes_unlabelled
-        else stage.model_copy(update={"training": stage.training.model_copy(update={"unlabelled_batch": 8})})
+        else stage.model_copy(update={"training": stage.training.model_copy(update={"unlabelled_batch": UNSEEN})})
         for stage in prior.stage
     ]
     looks = any(method_of(stage.method).takes_unlabelled for stage in stages)
@@ -243,9 +244,10 @@ def _stages(
         if passed and not passed[-1].kept and passed[-1].stage == number + 1:
             continue  # another round would begin where the one that does not count did
         folder = output / _folder(number, turn, stage)
-        finished = followed(folder) if stage.labels is not None else None
-        if ended is not None and finished is None and not (folder / STATE_FILE).exists():
-            raise gone(folder)
+        came_to = levels.finished(folder) if stage.labels is not None else None
+        followed = came_to is not None and not (folder / STATE_FILE).exists()  # by rounds that were trained from it
+        if ended is not None and came_to is None and not (folder / STATE_FILE).exists():
+            raise levels.gone(folder)
         after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
         name = stage.method if stage.rounds == 1 else f"{stage.method}, round {turn} of {stage.rounds}"
@@ -265,7 +267,7 @@ def _stages(
                 if labels is None:
                     continue
                 made |= dict.fromkeys(labels.files, labels)
-            if finished is None:
+            if not followed:
                 weights = fit(
                     after,
                     _batches(recipe, number, run, dealt, prior, made),
@@ -277,17 +279,17 @@ def _stages(
                     on_step=tell,
                 )
                 after.load_state_dict(weights)
-        ended = None if finished is None else finished.weights
+        ended = came_to.weights if came_to is not None and followed else None
         if stage.labels is not None and labels is not None:
-            level = finished or _finished(after.eval(), stage.labels, labels, run.store, dealt.test, folder)
-            passed.append(Level.after(passed, number + 1, turn, len(made), level.told, level.dice))
-            write_levels(output / LEVELS_FILE, passed)
+            came_to = came_to or _came_to(after.eval(), stage.labels, labels, run.store, dealt.test)
+            passed.append(Level.after(passed, number + 1, turn, len(made), came_to.told, came_to.dice))
+            levels.write_levels(output / levels.LEVELS_FILE, passed)
             before = range(1, turn if passed[-1].kept else 1)
-            finish(folder, level, [output / _folder(number, other, stage) for other in before])
+            levels.finish(folder, came_to, [output / _folder(number, other, stage) for other in before])
         if ended is None and (labels is None or passed[-1].kept):
             method, last = after, number
     if ended is not None:
-        raise gone(folder)
+        raise levels.gone(folder)
     if method is None:
         raise ValueError("a recipe without a stage")
     return method, last
@@ -304,11 +306,9 @@ def _folder(number: int, turn: int, stage: Stage) -> str:
     return f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}"
 
 
-def _finished(
-    method: Method, wanted: Labels, labels: PseudoLabels, store: Store, test: Sequence[int], folder: Path
-) -> Finished:
+def _came_to(method: Method, wanted: Labels, labels: PseudoLabels, store: Store, test: Sequence[int]) -> Finished:
     """What a round came to."""
-    told = measure(store, method, labels, folder, wanted.confidence) if wanted.judge else None
+    told = levels.measure(store, method, labels, wanted.confidence) if wanted.judge else None
     return Finished(pseudo_labels.digest_of(method), told, _dice(method, store, test))
 
 

@@ -225,7 +225,7 @@ def test_without_any_label_clusters_teach_the_first_level_and_it_the_second(run,
 def test_a_level_that_agrees_less_does_not_count(run, store, tmp_path, monkeypatch, later, kept):
     judged = ROUNDS.replace("count = 2", "count = 2\njudge = true").replace("rounds = 3", "rounds = 4")
     told = iter([Consistency(0.5, 0.8), later, Consistency(1, 1), Consistency(1, 1)])
-    monkeypatch.setattr(runs, "measure", lambda *_: next(told))
+    monkeypatch.setattr(runs.levels, "measure", lambda *_: next(told))
     ended = run("train", recipe(tmp_path, HEAD + STAGE + judged), "-o", tmp_path / "run", "--store", store)
     assert ended.code == 0, ended.err
     rows = levels(tmp_path / "run")
@@ -234,6 +234,9 @@ def test_a_level_that_agrees_less_does_not_count(run, store, tmp_path, monkeypat
     state, _ = checkpoint.read(tmp_path / "run" / last / "state.safetensors")
     for name, value in weights(tmp_path / "run").items():
         assert torch.equal(value, state[f"method/{name}"])
+    monkeypatch.setattr(runs.levels, "measure", None)  # what is known is not measured again
+    assert run("train", tmp_path / "recipe.toml", "-o", tmp_path / "run", "--store", store).code == 0
+    assert levels(tmp_path / "run") == rows
 
 
 def test_what_is_frozen_stays_with_its_statistics_and_the_rest_moves(run, store, tmp_path):
