@@ -10,6 +10,7 @@ from groundglass.datasets._case import Cases
 from groundglass.datasets._phantoms import draw
 from groundglass.evaluation.published import papers, read_paper
 from groundglass.recipe import load
+from groundglass.report.sheets import GAP, SIDE
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PLAIN = """
@@ -183,7 +184,7 @@ def test_tables_and_figures_and_what_is_done_is_not_done_again(run, recipes, tmp
         "roc.svg", "runs", "spent.csv", "store", "tables.md", "trained_on.csv",
     }  # fmt: skip
     with Image.open(out / "panels.png") as panels:
-        assert panels.size[0] == 4 * 164  # picture, truth, two networks
+        assert panels.size[0] == 4 * (SIDE + GAP)  # picture, truth, two networks
     assert len(list((out / "priors").iterdir())) == 1  # one prior of two recipes, whose own seed does not count
     assert {row["region"] for row in rows_of(out / "results.csv")} == {
         "background", "consolidation", "ground_glass", "infection", "lung_field",  # clusters tell lung apart

@@ -95,7 +95,8 @@ def reproduce(name: str, options: Options) -> None:
         for fold in scale.folds
         for recipe, trial in (trial_of(key, made, store, seed, (fold, paper.folds)) for key, made in recipes.items())
     }
-    made = [_done(trial, recipe, paper, store, options) for trial, recipe in trials.items()]
+    rows = _Table(options.output / RESULTS_FILE), _Table(options.output / TRAINED_FILE)
+    made = [_done(trial, recipe, paper, store, options, *rows) for trial, recipe in trials.items()]
     for state in (options.output / PRIORS).rglob(STATE_FILE):
         state.unlink()
     _write(paper, made, store, (data, heading), options)
@@ -216,40 +217,51 @@ class Done:
     trained: list[Row]
 
 
-def _done(trial: Trial, recipe: Recipe, paper: Paper, store: Store, options: Options) -> Done:
+class _Table:
+    """The rows of all trials, in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._rows = file, read_rows(file)
+
+    def of(self, trial: Trial) -> list[Row]:
+        """Those of a trial, whatever its recipe was called."""
+        return [replace(row, trial=trial) for row in self._rows if _same(row.trial, trial)]
+
+    def has(self, trial: Trial, paper: Paper) -> bool:
+        """Whether a trial has rows with all that the tables ask for."""
+        own = self.of(trial)
+        return bool(own) and set(paper.examined) <= own[0].values.keys()
+
+    def put(self, trial: Trial, own: Sequence[Row]) -> None:
+        """Put a trial's rows in place of those that it had; what another process has written since stays."""
+        self._rows = [*(row for row in read_rows(self._file) if not _same(row.trial, trial)), *own]
+        write_rows(self._file, self._rows)
+
+
+def _done(
+    trial: Trial, recipe: Recipe, paper: Paper, store: Store, options: Options, results: _Table, trained: _Table
+) -> Done:
     """A trial, trained and scored, or read from what an earlier call left."""
     output = options.output
     folder = output / "runs" / f"{trial.digest}-{trial.seed}-{trial.fold}"
-    results, trained = output / RESULTS_FILE, output / TRAINED_FILE
-    if not (folder.is_dir() and _has(results, trial, paper) and (_has(trained, trial, paper) or not paper.trained_too)):
+    if not (folder.is_dir() and results.has(trial, paper) and (trained.has(trial, paper) or not paper.trained_too)):
         make_folder(folder)
         rows = run_trial(trial, recipe, paper, store, output, folder, options.quiet)
-        for file, own in zip((trained, results), reversed(rows), strict=True):  # what says "done" comes last
+        for table, own in zip((trained, results), reversed(rows), strict=True):  # what says "done" comes last
             if own:
-                others = [row for row in read_rows(file) if not _same(row.trial, trial)]
-                write_rows(file, [*others, *own])
+                table.put(trial, own)
         for file in (*folder.rglob(STATE_FILE), *folder.rglob(FINISHED_FILE)):
             file.unlink()
     run = read_run(trial, folder, output, recipe)
     minutes = sum(cost.minutes for cost in run.costs.values())
     told = f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}: {minutes:.1f} min (runs/{folder.name})"
     sys.stderr.write(f"{told}\n")
-    return Done(folder, run, _rows(results, trial), _rows(trained, trial))
+    return Done(folder, run, results.of(trial), trained.of(trial))
 
 
 def _same(one: Trial, other: Trial) -> bool:
     """Whether they are one trial, whatever its recipe is called."""
     return replace(one, recipe="") == replace(other, recipe="")
-
-
-def _rows(file: Path, trial: Trial) -> list[Row]:
-    return [replace(row, trial=trial) for row in read_rows(file) if _same(row.trial, trial)]
-
-
-def _has(file: Path, trial: Trial, paper: Paper) -> bool:
-    """Whether a trial has rows with all that the tables ask for."""
-    own = _rows(file, trial)
-    return bool(own) and set(paper.examined) <= own[0].values.keys()
 
 
 def _write(paper: Paper, made: Sequence[Done], store: Store, told: tuple[str, str], options: Options) -> None:

@@ -31,7 +31,7 @@ from groundglass.engine.log import LOG_FILE, read_log
 from groundglass.errors import LabelError, ReadError
 from groundglass.evaluation.costs import Sitting, add_sitting, costs, read_sittings
 from groundglass.evaluation.curves import Histogram
-from groundglass.evaluation.metrics import Evidence, examine
+from groundglass.evaluation.metrics import examine
 from groundglass.evaluation.metrics import value as value_of
 from groundglass.evaluation.published import CLASSES, Paper
 from groundglass.evaluation.trials import Row, Trial
@@ -39,7 +39,6 @@ from groundglass.inference.predict import channels_of, decide, predicted
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region, check_label_sets, inside, outside
 from groundglass.levels import LEVELS_FILE
-from groundglass.methods._method import Method
 from groundglass.preprocess.slices import restore
 from groundglass.recipe import Recipe
 from groundglass.report.inpainting import sheet, table
@@ -94,17 +93,15 @@ def run_trial(
     mine = sorted({"/".join(stage.split("/")[:2]) for stage in entered})
     spent = costs(read_sittings(output / SPENT_FILE), mine)
     minutes = sum(cost.minutes for cost in spent.values())
-    held_out = [
-        _row(trial, minutes, store, number, name, evidence, paper)
-        for number, name, evidence in _examined(method, store, dealt.test, recipe, paper)
-    ]
-    trained = [
-        _row(trial, minutes, store, number, name, evidence, paper)
-        for number, name, evidence in (
-            _examined(method, store, dealt.train, recipe, paper) if paper.trained_too else ()
-        )
-    ]
-    _write_found(method, store, dealt.test, recipe, folder, mine)
+    found = _Found(method.outputs, recipe.above)
+    held_out: list[Row] = []
+    for number, probability in predicted(store, method, dealt.test):
+        found.add(number, probability, store.prepared_label_set(number))
+        held_out += _rows(trial, minutes, store, number, probability, method.outputs, recipe.above, paper)
+    trained: list[Row] = []
+    for number, probability in predicted(store, method, dealt.train if paper.trained_too else ()):
+        trained += _rows(trial, minutes, store, number, probability, method.outputs, recipe.above, paper)
+    found.write(folder, mine)
     if any(stage.method == METHOD for stage in recipe.stage):
         step, shown = look(folder, store, SHOWN)
         write_file(folder / "inpainting.png", sheet(shown, f"step {step}, {store.dataset}"))
@@ -121,63 +118,70 @@ def _phase(stage: str, recipe: Recipe) -> str:
     return f"{own.method}, own labels" if own.labels is not None else own.method
 
 
-def _examined(
-    method: Method, store: Store, numbers: Sequence[int], recipe: Recipe, paper: Paper
-) -> Iterator[tuple[int, str, Evidence]]:
-    """Each slice with labels and each class that the method tells, at native resolution.
+def _rows(
+    trial: Trial,
+    minutes: float,
+    store: Store,
+    number: int,
+    probability: NDArray[np.float32],
+    outputs: Sequence[int],
+    above: float,
+    paper: Paper,
+) -> Iterator[Row]:
+    """Of a slice with labels, each class that the method tells, at native resolution.
 
     A pixel is of the class whose probability is largest, and above the recipe's limit.
     """
-    for number, probability in predicted(store, method, numbers):
-        truth = store.label_set(number)
-        if truth is None:
-            continue
-        whole = restore(probability, store.frame(number))
-        found = decide(whole, method.outputs, recipe.above)
-        for name, tissues in CLASSES.items():
-            channels = [place for place, group in enumerate(method.outputs) if not group & ~int(tissues.value)]
-            if sum(method.outputs[place] for place in channels) != int(tissues.value):
-                continue  # the method does not tell it from the rest
-            true = inside(truth, tissues)
-            known = true | outside(truth, tissues)
-            scores = whole[channels].sum(axis=0).clip(0, 1)
-            spacing = store.slices[number].spacing_mm
-            yield number, name, examine(inside(found, tissues), true, known, paper.metrics, spacing, scores)
-
-
-def _row(trial: Trial, minutes: float, store: Store, number: int, name: str, evidence: Evidence, paper: Paper) -> Row:
+    truth = store.label_set(number)
+    if truth is None:
+        return
     info = store.slices[number]
-    values = {metric: value_of(metric, evidence) for metric in paper.examined}
-    return Row(trial, minutes, info.id, info.group, name, evidence.overlap, values)
+    whole = restore(probability, store.frame(number))
+    found = decide(whole, outputs, above)
+    for name, tissues in CLASSES.items():
+        channels = [place for place, group in enumerate(outputs) if not group & ~int(tissues.value)]
+        if sum(outputs[place] for place in channels) != int(tissues.value):
+            continue  # the method does not tell it from the rest
+        true = inside(truth, tissues)
+        known = true | outside(truth, tissues)
+        scores = whole[channels].sum(axis=0).clip(0, 1)
+        evidence = examine(inside(found, tissues), true, known, paper.metrics, info.spacing_mm, scores)
+        values = {metric: value_of(metric, evidence) for metric in paper.examined}
+        yield Row(trial, minutes, info.id, info.group, name, evidence.overlap, values)
 
 
-def _write_found(
-    method: Method, store: Store, numbers: Sequence[int], recipe: Recipe, folder: Path, mine: Sequence[str]
-) -> None:
-    """What the figures are drawn of."""
-    sets: dict[str, NDArray[np.uint8]] = {}
-    counts = np.zeros(BINS, np.int64)
-    of_infection: Histogram | None = None
-    infection = Region.INFECTION
-    channels = channels_of(method.outputs).get(infection)
-    for number, probability in predicted(store, method, numbers):
-        counts += np.histogram(probability, BINS, (0, 1))[0]
-        truth = store.prepared_label_set(number)
-        if truth is not None and channels:
-            true = inside(truth, infection)
-            scores = probability[channels].sum(axis=0).clip(0, 1)
-            own = Histogram.of(scores, true, true | outside(truth, infection))
-            of_infection = own if of_infection is None else of_infection + own
-        sets[str(number)] = decide(probability, method.outputs, recipe.above)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **sets)  # type: ignore[arg-type] # of arrays by name
-    write_file(folder / FOUND_FILE, stream.getvalue())
-    told = {
-        "probabilities": counts.tolist(),
-        "infection": None if of_infection is None else [of_infection.inside.tolist(), of_infection.outside.tolist()],
-        "folders": list(mine),
-    }
-    write_file(folder / CURVES_FILE, (json.dumps(told) + "\n").encode())
+class _Found:
+    """What the figures are drawn of, slice by slice."""
+
+    def __init__(self, outputs: Sequence[int], above: float) -> None:
+        self._outputs, self._above = outputs, above
+        self._infection = channels_of(outputs).get(Region.INFECTION)
+        self._sets: dict[str, NDArray[np.uint8]] = {}
+        self._counts = np.zeros(BINS, np.int64)
+        self._levels: Histogram | None = None
+
+    def add(self, number: int, probability: NDArray[np.float32], truth: NDArray[np.uint8] | None) -> None:
+        """A held-out slice and its label sets, as the network sees them."""
+        self._counts += np.histogram(probability, BINS, (0, 1))[0]
+        self._sets[str(number)] = decide(probability, self._outputs, self._above)
+        if truth is not None and self._infection:
+            true = inside(truth, Region.INFECTION)
+            scores = probability[self._infection].sum(axis=0).clip(0, 1)
+            own = Histogram.of(scores, true, true | outside(truth, Region.INFECTION))
+            self._levels = own if self._levels is None else self._levels + own
+
+    def write(self, folder: Path, mine: Sequence[str]) -> None:
+        """Into the folder of the trial; ``mine`` are those whose costs are its."""
+        stream = io.BytesIO()
+        np.savez_compressed(stream, **self._sets)  # type: ignore[arg-type] # of arrays by name
+        write_file(folder / FOUND_FILE, stream.getvalue())
+        levels = self._levels
+        told = {
+            "probabilities": self._counts.tolist(),
+            "infection": None if levels is None else [levels.inside.tolist(), levels.outside.tolist()],
+            "folders": list(mine),
+        }
+        write_file(folder / CURVES_FILE, (json.dumps(told) + "\n").encode())
 
 
 def read_run(trial: Trial, folder: Path, output: Path, recipe: Recipe) -> Run:
