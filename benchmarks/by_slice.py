@@ -15,15 +15,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
+
+from groundglass.evaluation.curves import Histogram, roc
+
+LEVELS = 1_000_001  # scores have six digits
 
 
 def area(scores: np.ndarray, infected: np.ndarray) -> float | None:
     """The chance that an infected slice has the higher score, equal ones counting half; None without both kinds."""
-    positive, negative = int(infected.sum()), int((~infected).sum())
-    if not positive or not negative:
-        return None
-    return float((rankdata(scores)[infected].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    curve = roc(Histogram.of(scores, infected, levels=LEVELS))
+    return None if curve is None else curve.area
 
 
 def main(labels: Path, cases: dict[str, Path]) -> None:
