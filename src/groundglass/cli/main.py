@@ -70,14 +70,20 @@ def _segment(
     scans: Annotated[
         list[str],
         typer.Argument(
-            metavar="SCAN...", help="DICOM folder or zip, NIfTI, NRRD, PNG or JPG; several make a folder each."
+            metavar="SCAN...",
+            help="DICOM folder or zip, NIfTI, NRRD, PNG or JPG; several scans make a folder each, several pictures a "
+            "label map each.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
     model: Annotated[
-        str, typer.Option(help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint.")
-    ] = "threshold",
-    views: Annotated[int, typer.Option(help="Mirrored views that a trained model averages: 1, 2 or 4.")] = 1,
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint. By default the "
+            "model that comes with the package, or threshold where none does."
+        ),
+    ] = None,
+    views: Annotated[int, typer.Option(help="Mirrored or turned views that a trained model averages: 1, 2, 4, 8.")] = 1,
     series: Series = None,
     label_format: Annotated[
         Optional[str],  # noqa: UP045
@@ -87,8 +93,16 @@ def _segment(
     cropped: Cropped = False,
     orientation: Orientation = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write the probabilities of a trained model too.")
+        bool, typer.Option("--probabilities", "--maps", help="Write the probabilities of a trained model too.")
     ] = False,
+    codes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME|TABLE",
+            help="Of pictures, a label map each, named as the picture, in the codes of a data set (covid_semiseg) or "
+            "of a table (0=background|lung,1=ground_glass,2=consolidation).",
+        ),
+    ] = None,
     case_name: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What to call the case, instead of a keyed hash."),
@@ -96,9 +110,10 @@ def _segment(
     key: Key = None,
     quiet: Quiet = False,
 ) -> None:
-    """Segment scans: a label map on the input's own grid, measurements (CSV, JSON), an HTML page."""
+    """Segment scans: a label map on the input's own grid, measurements, an HTML page; of pictures label maps alone."""
     with _ending():
         from groundglass.cli.segment import Options, segment_all
+        from groundglass.cli.segment_pictures import are_pictures, segment_pictures
 
         options = Options(
             model=model,
@@ -111,9 +126,10 @@ def _segment(
             cropped=cropped,
             orientation=orientation,
             probabilities=probabilities,
+            codes=codes,
             quiet=quiet,
         )
-        segment_all(scans, output, options)
+        (segment_pictures if are_pictures(scans, options) else segment_all)(scans, output, options)
 
 
 @app.command("prepare")
