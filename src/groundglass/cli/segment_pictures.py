@@ -180,14 +180,14 @@ def _refuse_names(files: Sequence[InputFile], output: Path, regions: Sequence[Re
     for name in names:
         if name.casefold() in seen:
             raise UsageError(
-                f"Two pictures would make a {shown(name)}.",
+                f"Two outputs would be called {shown(name)}.",
                 expected="pictures whose names differ, suffix aside",
                 remedy="Rename one, or segment them in two calls to two folders.",
             )
         seen.add(name.casefold())
         if (output / name).exists():
             raise UsageError(
-                f"The output folder has a {shown(name)} already.",
+                f"The output folder holds {shown(name)} already.",
                 expected="a folder without what would be written",
                 remedy="Choose another folder, or remove it.",
             )

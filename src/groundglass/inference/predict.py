@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import torch
@@ -110,12 +110,11 @@ def segment_pictures(
     waiting = iter(pictures)
     while part := list(islice(waiting, _together(model.preparation.size))):
         fields = [lung_field(picture, cropped=cropped) for picture in part]
-        # of a picture one slice is always asked about: `lung_field` takes one without lung for a crop
-        seen = [
-            (picture.hu[0], frames_of(picture, field, model.preparation)[0])
-            for picture, field in zip(part, fields, strict=True)
-        ]
-        for picture, field, answer in zip(part, fields, answers(seen, model, views, asked), strict=True):
+        frames = [frames_of(*pair, model.preparation).get(0) for pair in zip(part, fields, strict=True)]
+        seen = [(picture.hu[0], where) for picture, where in zip(part, frames, strict=True) if where is not None]
+        answered = answers(seen, model, views, asked)
+        for picture, field, where in zip(part, fields, frames, strict=True):
+            answer = next(answered) if where is not None else Answer.nothing(picture.hu.shape[1:], asked)
             yield replace(
                 complete(answer.lesions[None], field, picture, model.card),
                 probabilities={region: plane[None] for region, plane in answer.levels.items()},
@@ -133,6 +132,12 @@ class Answer:
 
     lesions: NDArray[np.uint8]
     levels: Mapping[Region, NDArray[np.uint8]]
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, ...], asked: Iterable[Region]) -> Self:
+        """Where no lung is found in a slice that is no crop, the model is not asked."""
+        empty = np.zeros(shape, np.uint8)
+        return cls(empty, dict.fromkeys(asked, empty))
 
 
 def answers(

@@ -99,17 +99,11 @@ def lung_field(scan: Scan, *, cropped: bool = False) -> LungField:
     Around a whole slice there is air outside the body, at most of its border. In a crop the lungs reach the border, and
     are taken for air outside.
     """
-    if cropped or scan.source.format != "image":
+    if cropped or scan.source.format != "image" or not looks_cropped(scan):
         return find_lungs(scan, cropped=cropped)
-    if looks_cropped(scan):
-        taken = "Little of the picture's border is air, so it is taken for a crop around the lungs."
-    else:
-        field = find_lungs(scan)
-        if field.mask.any():
-            return field
-        taken = "No lung was found as in a whole slice, so the picture is taken for a crop around the lungs."
     field = find_lungs(scan, cropped=True)
-    return replace(field, notices=(Notice(taken), *field.notices))
+    taken = Notice("Little of the picture's border is air, so it is taken for a crop around the lungs.")
+    return replace(field, notices=(taken, *field.notices))
 
 
 def looks_cropped(scan: Scan) -> bool:
