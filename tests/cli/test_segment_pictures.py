@@ -11,6 +11,9 @@ from groundglass.cli.codes import names_of, renamed
 from groundglass.errors import UsageError
 from groundglass.labels import NOT_LESION, UNKNOWN, Tissue
 from groundglass.preprocess.calibrate import calibrate, histogram
+from groundglass.preprocess.lung import find_lungs
+from groundglass.preprocess.preparation import Preparation
+from groundglass.preprocess.slices import lung_boxes
 from groundglass.recipe import Recipe
 from groundglass.store import open_store
 from tests.toy_store import make_store, slice_of
@@ -82,8 +85,8 @@ def test_each_picture_has_a_label_map_of_its_name_and_size_in_the_codes_asked_fo
 def test_the_table_says_what_was_assumed_and_so_does_the_terminal(run, model, dicom, patient, tmp_path):
     whole = np.clip((patient.hu[24] + 1350.0) / 1500 * 255, 0, 255).astype(np.uint8)
     Image.fromarray(whole).save(tmp_path / "whole.png")
-    height, width = whole.shape
-    crop = whole[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4]
+    top, left, bottom, right = lung_boxes(find_lungs(patient).mask, Preparation())[24]
+    crop = whole[top:bottom, left:right]
     Image.fromarray(np.ascontiguousarray(crop)).save(tmp_path / "crop.png")
     both = (tmp_path / "whole.png", tmp_path / "crop.png")
     ended = run("segment", *both, "-o", tmp_path / "out", "--model", model, "--orientation", "turn-90")
