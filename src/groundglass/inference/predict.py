@@ -140,11 +140,13 @@ def parts(numbers: Sequence[int], size: tuple[int, int]) -> Iterator[list[int]]:
         yield list(numbers[start : start + count])
 
 
-def predicted(store: Store, method: Method, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def predicted(
+    store: Store, method: Method, numbers: Sequence[int], views: int = 1
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The probabilities (K, height, width) of slices of a store, as the network sees them."""
     for part in parts(numbers, store.preparation.size):
         images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
-        yield from zip(part, predict_batch(method, images).numpy(), strict=True)
+        yield from zip(part, predict_batch(method, images, views).numpy(), strict=True)
 
 
 def images_of(
