@@ -135,6 +135,12 @@ def _prepare(
         str, typer.Option(metavar="BLACK,WHITE", help="Hounsfield units that become 0 and 1.")
     ] = "-1350,150",
     crop: Annotated[str, typer.Option(help="lungs: the box around them; none: whole slices.")] = "lungs",
+    lungs: Annotated[
+        bool,
+        typer.Option(
+            "--lungs", help="The classical lung field decides what labels leave open between background and lung."
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare; the store is the same.")] = 1,
     key: Key = None,
     quiet: Quiet = False,
@@ -143,7 +149,7 @@ def _prepare(
     with _ending():
         from groundglass.cli.prepare import Options, prepare
 
-        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop))
+        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop, lungs))
 
 
 datasets = typer.Typer(

@@ -58,7 +58,7 @@ def segment_by_model(
     on_phase: Callable[[str], object] = str,
     on_progress: Callable[[float], object] = float,
 ) -> Segmentation:
-    """Lesions by a trained model, lung by the classical field unless the model knows lung.
+    """Lesions by a trained model, lung by the classical field, and by the model where it knows lung.
 
     Args:
         scan: in Hounsfield units.
@@ -78,6 +78,7 @@ def segment_by_model(
     on_phase("lesions")
     lesions = np.zeros(scan.hu.shape, np.uint8)
     asked = channels_of(model.method.outputs) if probabilities else {}
+    lungs = np.zeros(scan.hu.shape, bool) if Tissue.LUNG in model.method.outputs else None
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = frames_of(scan, field, model.preparation)
     done = 0
@@ -85,12 +86,14 @@ def segment_by_model(
         for z, probability in zip(numbers, predicted, strict=True):
             whole = restore(probability, frames[z])
             lesions[z] = _codes(whole, model.method.outputs, model.above)
+            if lungs is not None:
+                lungs[z] = lesions[z] == CODE_OF_TISSUE[Tissue.LUNG]
             for region, channels in asked.items():
                 levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
         done += len(numbers)
         on_progress(done / len(frames))
     lesions[lesions == CODE_OF_TISSUE[Tissue.LUNG]] = 0
-    return replace(complete(lesions, field, scan, model.card), probabilities=levels)
+    return replace(complete(lesions, field, scan, model.card, lungs), probabilities=levels)
 
 
 def channels_of(outputs: Sequence[int]) -> dict[Region, list[int]]:
@@ -199,8 +202,8 @@ def decide(probabilities: NDArray[np.float32], outputs: Sequence[int], above: fl
 
 
 def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:
-    """What is decided, as codes; groups that are no single lesion tissue, and what has no label, become 0."""
+    """What is decided, as codes; groups that are no single tissue, and what has no label, become 0."""
     code_of_set = np.zeros(16, np.uint8)
-    for tissue in (Tissue.GROUND_GLASS, Tissue.CONSOLIDATION):
+    for tissue in (Tissue.LUNG, Tissue.GROUND_GLASS, Tissue.CONSOLIDATION):
         code_of_set[int(tissue)] = CODE_OF_TISSUE[tissue]
     return code_of_set[decide(probabilities, outputs, above)]
