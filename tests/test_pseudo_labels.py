@@ -94,9 +94,18 @@ def test_soft_labels_are_probabilities_of_a_byte_and_unknown_below_the_floor(sto
     probability = np.empty((3, 32, 32), np.float32)
     probability[:, :16] = np.array([0.2, 0.5, 0.3])[:, None, None]
     probability[:, 16:] = np.array([0.6, 0.3, 0.1])[:, None, None]
-    monkeypatch.setattr(pseudo_labels, "predicted", lambda _, __, numbers: ((n, probability) for n in numbers))
+    monkeypatch.setattr(
+        pseudo_labels, "predicted", lambda _, __, numbers, views: ((n, views / 2 * probability) for n in numbers)
+    )
     method = Mock(outputs=(3, 4, 8))
-    made = make(store, [10], by_network(store, method, 0.55, soft=True), tmp_path, {}, method.outputs)
+    made = make(
+        store,
+        [10],
+        by_network(store, method, Labels(confidence=0.55, soft=True, views=2)),
+        tmp_path,
+        {},
+        method.outputs,
+    )
     read = made.read_soft(10)
     assert (read[:, :16] == 0).all()  # 0.5 is not above 0.55
     # 153, 76.5 to even, 25.5 to even: 76 and 26

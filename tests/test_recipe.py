@@ -170,10 +170,20 @@ def test_jins_ablation_has_all_eight_rows_and_what_is_compared_learns_by_cross_e
         assert settings.get("dice", 0) == 0
     assert len(rows) == 8
     assert rows[True, True, True] == "full"
-    for name in recipes.keys() - set(ablation) - {"dice"}:
+    varied = {name: recipes[name] for name in recipes if name.startswith("full_")}
+    full = recipes["full"]
+    asked = {name: recipe.stage[0].settings.items() - full.stage[0].settings.items() for name, recipe in varied.items()}
+    assert asked == {
+        "full_t01": {("threshold", 0.1)},
+        "full_t03": {("threshold", 0.3)},
+        "full_lambda01": {("proportions", 0.1)},
+        "full_lambda1": {("proportions", 1.0)},
+    }
+    assert all((recipe.network, recipe.data) == (full.network, full.data) for recipe in varied.values())
+    for name in recipes.keys() - set(ablation) - {"dice"} - varied.keys():
         assert recipes[name].network.name == name
         assert recipes[name].stage[0].settings == {"first_phase": 1.0, "proportions": 0.0}
-    assert len(recipes) == 8 + 8 + 1
+    assert len(recipes) == 8 + 8 + 1 + 4
     assert len({recipe.digest for recipe in recipes.values()}) == len(recipes)
     for recipe in recipes.values():
         assert recipe.stage[0].training.steps * recipe.stage[0].settings["first_phase"] in (1000, 4000)

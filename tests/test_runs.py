@@ -161,6 +161,7 @@ LONG = {"training": TRAINING | {"steps": 4, "checkpoint_every": 2}}
 PLAIN = {"method": "supervised"} | LONG
 ROUNDS = PLAIN | {"rounds": 2, "labels": {"count": 3}}
 SOFT = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True}}
+SHARED = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True, "share": 0.5, "views": 2}}
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,9 @@ SOFT = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True}}
         (recipe(PLAIN, ROUNDS), 2),
         (recipe(PLAIN, ROUNDS), 3),
         (recipe(PLAIN, SOFT), 3),
+        (recipe(PLAIN, SHARED), 3),
     ],
-    ids=["single", "multi", "first round", "second round", "soft round"],
+    ids=["single", "multi", "first round", "second round", "soft round", "soft round, shared"],
 )
 def test_killed_between_two_checkpoints_of_a_phase_it_ends_in_the_same_weights(store, tmp_path, made, training):
     """Killed in step 3, it goes on from step 2; inpainting and its coach have a test of their own, above."""

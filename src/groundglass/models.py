@@ -11,6 +11,7 @@ from groundglass import __version__
 from groundglass.engine import checkpoint
 from groundglass.engine.processes import Launch
 from groundglass.inference.segmentation import ModelCard
+from groundglass.labels import Tissue
 from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
 from groundglass.networks._network import Network
@@ -102,7 +103,9 @@ def write_model(
         summary=f"A network ({recipe.network.name}) trained by {last.method.replace('_', ' ')}.",
         trained_on=f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels.",
         lung_from=(
-            "The classical lung field and the lesions that touch it: the training labels do not tell lung from "
+            "The classical lung field, what the network calls lung beside it, and the lesions that touch both."
+            if Tissue.LUNG in method.outputs
+            else "The classical lung field and the lesions that touch it: the training labels do not tell lung from "
             "background."
         ),
     )

@@ -178,7 +178,7 @@ def of_round(
     groups = method.outputs if wanted.soft else None
     if groups is not None:
         made_by["groups"] = list(groups)
-    labeller = by_network(store, method, wanted.confidence, soft=wanted.soft) if network else by_kmeans(store)
+    labeller = by_network(store, method, wanted) if network else by_kmeans(store)
     return make(store, numbers, labeller, folder, made_by, groups)
 
 
@@ -190,17 +190,17 @@ def digest_of(method: Method) -> str:
     return digest.hexdigest()
 
 
-def by_network(store: Store, method: Method, confidence: float, *, soft: bool = False) -> Labeller:
+def by_network(store: Store, method: Method, wanted: Labels) -> Labeller:
     """A network's answers: the most probable group, or all their probabilities; unknown where none is above a limit."""
 
     def label(numbers: Sequence[int]) -> Iterator[Guess]:
         method.eval()
-        for number, probability in predicted(store, method, numbers):
+        for number, probability in predicted(store, method, numbers, wanted.views):
             largest = probability.max(axis=0)
             planes = (
-                np.rint(CERTAIN * probability * (largest > confidence)).astype(np.uint8)
-                if soft
-                else decide(probability, method.outputs, confidence)
+                np.rint(CERTAIN * probability * (largest > wanted.confidence)).astype(np.uint8)
+                if wanted.soft
+                else decide(probability, method.outputs, wanted.confidence)
             )
             yield Guess(number, planes, float(largest.mean()))
 

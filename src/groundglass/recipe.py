@@ -134,6 +134,8 @@ class Labels(_Table):
         confidence: a pixel whose largest probability is not above it is unknown; 0: the most probable group always.
         soft: they are the network's probabilities and not its answers; learnt from by cross-entropy.
         instead: they take the place of anybody's; else both are trained on.
+        share: of the labelled slices of a step that have such labels, at least one of each kind; None: as it comes.
+        views: the mirrored views whose probabilities a network's labels are the mean of, 1, 2 or 4.
         judge: the round counts only if neither agreement nor confidence falls (``groundglass.evaluation.consistency``).
     """
 
@@ -145,6 +147,8 @@ class Labels(_Table):
     soft: bool = False
     instead: bool = False
     judge: bool = False
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    views: Literal[1, 2, 4] = 1
 
 
 class Stage(_Table):
@@ -259,6 +263,12 @@ def _check_labels(recipe: Recipe) -> None:
                 f"Stage {number} wants soft labels of clusters, which have no probabilities.",
                 expected='by = "network", or labels that are not soft',
                 remedy="Leave soft out.",
+            )
+        if stage.labels is not None and stage.labels.share and (stage.labels.instead or stage.training.batch < 2):
+            raise UsageError(
+                f"Stage {number} shares its steps between two kinds of labels, and has room for one.",
+                expected="a batch of two or more, and labels that take nobody's place",
+                remedy="Leave share out.",
             )
         if stage.rounds > 1 and stage.labels is None:
             raise UsageError(

@@ -372,6 +372,8 @@ def _batches(
     known = () if stage.labels is not None and stage.labels.instead else dealt.train
     bare = dealt.unlabelled if method_of(stage.method).takes_unlabelled else ()
     everything = (*known, *guessed)
+    share = None if stage.labels is None else stage.labels.share
+    own = 0 if share is None else min(max(round(share * training.batch), 1), training.batch - 1)
     soft = method_of(stage.method).takes_soft and any(made[number].groups is not None for number in guessed)
     nothing = (None, np.zeros((len(run.groups), *store.preparation.size), np.float32)) if soft else ()
 
@@ -385,13 +387,14 @@ def _batches(
         return picture, labels.read(chosen), *nothing
 
     return Batches(
-        labelled=Pool(len(everything), load),
+        labelled=Pool(len(known) if own else len(everything), load),
         unlabelled=Pool(len(bare), lambda i: (store.prepared(bare[i]), None)) if bare else None,
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
         rank=launch.rank,
         processes=launch.count,
+        guessed=(Pool(len(guessed), lambda i: load(len(known) + i)), own) if own else None,
     )
 
 

@@ -214,6 +214,15 @@ def test_what_two_recipes_share_is_paid_once_and_counted_for_both(run, recipes, 
     assert (out / "losses.svg").exists()
 
 
+def test_size_and_share_may_be_others_than_the_paper_s_file_has(run, recipes, tmp_path):
+    words = "--on", "phantom", "--fast", "--recipes", recipes, "-o", tmp_path / "out", "-q", "--only", "plain"
+    ended = run("study", "reproduce", "toy", *words, "--size", "48", "--share", "0.2")
+    assert ended.code == 0, ended.err
+    assert "48 pixels" in ended.out
+    assert "20.0% of the steps of every stage" in ended.out
+    assert "plain: steps 4 supervised" in ended.err
+
+
 def test_a_recipe_that_was_changed_is_run_anew(run, recipes, tmp_path):
     out = tmp_path / "out"
     words = "--on", "phantom", "--fast", "--recipes", recipes, "-o", out, "-q", "--only", "plain"
@@ -247,6 +256,7 @@ def test_what_inpaints_leaves_a_picture_of_it_and_its_cost_beside_the_rest(run, 
         ((), "The folder of the data was not said"),
         (("--on", "mosmed"), "no 'mosmed'"),
         (("--on", "phantom", "--fold", "7"), "no fold 7"),
+        (("--on", "phantom", "--share", "0"), "share of 0"),
         (("--on", "phantom", "--small"), "has no --small"),
         (("--on", "phantom", "--small", "--fast"), "--small and --fast"),
         (("--on", "phantom", "--only", "multy"), "no recipe 'multy'"),

@@ -2,7 +2,11 @@ from functools import cache
 
 import numpy as np
 
-from groundglass.datasets._phantoms import _labels, draw
+from groundglass.datasets._phantoms import SEVERITY, _labels, draw
+from groundglass.datasets._preparing import prepare_into
+from groundglass.phantom import PLAIN, phantom
+from groundglass.preprocess.preparation import Preparation
+from groundglass.store import open_store
 
 SHAPE = (8, 40, 40)
 
@@ -10,6 +14,12 @@ SHAPE = (8, 40, 40)
 @cache
 def patient(seed, number):
     return draw(seed, number, SHAPE).loaders[number - 1]()
+
+
+def phantom_of(seed, number, shape):
+    """The true codes of a patient."""
+    rng = np.random.default_rng([seed, number])
+    return phantom(rng, shape=shape, severity=rng.uniform(*SEVERITY), looks=PLAIN).codes
 
 
 def test_a_patient_is_a_group_of_its_own_and_the_same_each_time():
@@ -30,3 +40,30 @@ def test_only_slices_that_plainly_show_the_disease_have_labels():
     codes[1, 0, :3] = 2, 2, 3
     codes[2, 0, :2] = 2
     assert [sets is not None for sets in _labels(codes)] == [False, True, False]
+
+
+def test_the_classical_field_tells_lung_in_labels_that_leave_it_open_and_labels_nothing_else(tmp_path):
+    shape = (12, 96, 96)
+    cases, truth = draw(7, 1, shape), phantom_of(7, 1, shape)
+    stores = {}
+    for lungs in (False, True):
+        path = tmp_path / f"{lungs}"
+        prepare_into(path, "phantom", cases, Preparation(size=(48, 48)), key=b"", lungs=lungs)
+        stores[lungs] = open_store(path)
+    plain, narrowed = stores[False], stores[True]
+    assert narrowed.labelled == plain.labelled
+    assert plain.content != narrowed.content
+    sets, codes = (
+        np.stack(planes)
+        for planes in zip(
+            *((narrowed.label_set(n), truth[narrowed.slices[n].position - 1]) for n in narrowed.labelled), strict=True
+        )
+    )
+    assert (sets[codes >= 2] >= 4).all()  # lesions stay what they are
+    undecided, told = sets == 3, codes < 2
+    assert (undecided & told).sum() < 0.1 * told.sum()
+    decided = told & ~undecided
+    assert (sets[decided] == np.where(codes[decided] == 1, 2, 1)).mean() > 0.98
+    # another run into the same folder does not keep what the other kind of labels has made
+    prepare_into(tmp_path / "False", "phantom", cases, Preparation(size=(48, 48)), key=b"", lungs=True)
+    assert open_store(tmp_path / "False").content == narrowed.content

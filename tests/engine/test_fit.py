@@ -152,6 +152,21 @@ def test_an_unlabelled_batch_has_no_label():
     assert not hasattr(unlabelled, "label_set")
 
 
+def test_a_batch_takes_so_many_slices_of_a_second_pool_and_every_one_of_each_in_turn():
+    drawn = []
+    pools = [
+        Pool(count, lambda i, name=name: (drawn.append((name, i)), load(i))[1]) for name, count in (("a", 4), ("b", 9))
+    ]
+    made = batches(labelled=pools[0], guessed=(pools[1], 3), sizes=(5, 0))
+    assert len(made.at(0)[0].image) == 5
+    assert [name for name, _ in drawn] == list("aabbb")
+    for number in (1, 2):
+        made.at(number)
+    assert sorted(i for name, i in drawn if name == "b") == list(range(9))
+    times = Counter(i for name, i in drawn if name == "a")
+    assert (len(times), max(times.values())) == (4, 2)  # six draws of four
+
+
 def test_batches_come_in_order_and_a_fault_in_making_one_is_raised():
     assert sum(1 for _ in Ahead(batches(), 2, 6)) == 4
 

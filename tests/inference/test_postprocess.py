@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,32 @@ def test_lung_is_the_field_and_the_kept_lesions_together():
     assert (result.sides[lesion] == LEFT).all()
     assert ((result.codes == 1) == (field.mask & ~lesion)).all()
     assert ((result.sides > 0) == (result.codes > 0)).all()
+
+
+def test_lung_that_a_model_knows_beside_the_field_is_lung_unless_it_is_apart_outside_the_body_or_an_airway():
+    lung, airways, body = cube(0, 4), np.zeros((8, 8, 8), bool), np.ones((8, 8, 8), bool)
+    more = np.zeros_like(lung)
+    more[4:6, :4, :4] = True  # borders on it
+    airways[4, 0, 0] = True
+    apart = np.zeros_like(lung)
+    apart[7, 6:, 6:] = True
+    scan = draw()
+    field = replace(field_with(lung, body, side=LEFT), airways=airways)
+    result = complete(np.zeros(lung.shape, np.uint8), field, scan, CARD, lung | more | apart)
+    assert ((result.codes == 1) == (lung | (more & ~airways))).all()
+    assert (result.sides[result.codes == 1] == LEFT).all()
+    outside = replace(field, body=cube(0, 4))
+    assert ((complete(np.zeros(lung.shape, np.uint8), outside, scan, CARD, more).codes == 1) == lung).all()
+    crop = replace(field, cropped=True)
+    assert ((complete(np.zeros(lung.shape, np.uint8), crop, scan, CARD, apart).codes == 1) == (lung | apart)).all()
+
+
+def test_a_lesion_at_the_lung_that_a_model_knows_is_kept():
+    lesion, more = np.zeros((8, 8, 8), np.uint8), np.zeros((8, 8, 8), bool)
+    lesion[6:, :4, :4], more[4:6, :4, :4] = 3, True
+    field = field_with(cube(0, 4))
+    assert not complete(lesion, field, draw(), CARD).codes[6:].any()
+    assert (complete(lesion, field, draw(), CARD, more).codes == np.where(lesion, 3, cube(0, 4) | more)).all()
 
 
 @pytest.mark.parametrize("hard", ["pleural_mass", "solid_third"])

@@ -151,6 +151,12 @@ def _prepare(
         str, typer.Option(metavar="BLACK,WHITE", help="Hounsfield units that become 0 and 1.")
     ] = "-1350,150",
     crop: Annotated[str, typer.Option(help="lungs: the box around them; none: whole slices.")] = "lungs",
+    lungs: Annotated[
+        bool,
+        typer.Option(
+            "--lungs", help="The classical lung field decides what labels leave open between background and lung."
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare; the store is the same.")] = 1,
     key: Key = None,
     quiet: Quiet = False,
@@ -159,7 +165,7 @@ def _prepare(
     with _ending():
         from groundglass.cli.prepare import Options, prepare
 
-        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop))
+        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop, lungs))
 
 
 datasets = typer.Typer(
@@ -485,6 +491,14 @@ def _reproduce(
         typer.Option(min=1, help="So many, from 0; by default as many as the paper's file says."),
     ] = None,
     only: Annotated[list[str], typer.Option(metavar="RECIPE", help="This recipe only, again for more.")] = [],  # noqa: B006
+    size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=16, help="Side of the pictures in pixels; by default as the paper's file says, as the next."),
+    ] = None,
+    share: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.0, max=1.0, help="Of the steps of every stage, and of the slices that it labels."),
+    ] = None,
     recipes: Annotated[Path, typer.Option(metavar="FOLDER", help="Of all recipes.")] = Path("recipes"),
     quiet: Quiet = False,
 ) -> None:
@@ -492,13 +506,15 @@ def _reproduce(
     with _ending():
         if small and fast:
             raise UsageError("--small and --fast.", expected="one of them", remedy="Leave one out.")
+        if share == 0:
+            raise UsageError("A --share of 0.", expected="above 0, at most 1", remedy="Say how much is to be run.")
         from groundglass.cli.tuning import tune_for_torch
 
         tune_for_torch()
         from groundglass.cli.reproduce import Options, reproduce
 
         scale: Literal["full", "small", "fast"] = "fast" if fast else "small" if small else "full"
-        reproduce(paper, Options(output, recipes, on, root, scale, folds, seeds, only, quiet))
+        reproduce(paper, Options(output, recipes, on, root, scale, folds, seeds, only, size, share, quiet))
 
 
 @study.command("audit")

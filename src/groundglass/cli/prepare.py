@@ -33,6 +33,7 @@ class Options:
     workers: int = 1
     window: str = "-1350,150"
     crop: str = "lungs"
+    lungs: bool = False
 
 
 def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
@@ -65,6 +66,7 @@ def prepare(dataset: str, root: Path, store: Path, options: Options) -> None:
             replace(preparation, intensity=cases.intensity),
             key=key,
             progress=phases.advance,
+            lungs=options.lungs,
             workers=min(options.workers, len(cases)),
             read=read,
         )

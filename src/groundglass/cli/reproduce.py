@@ -62,6 +62,8 @@ class Options:
         folds: that are held out; the scale's if empty.
         seeds: how many; None: the scale's.
         only: names of recipes that are run; all if empty.
+        size: side of the prepared pictures, in pixels; None: the scale's.
+        share: of the steps of every stage; None: the scale's.
         quiet: show no progress.
     """
 
@@ -73,6 +75,8 @@ class Options:
     folds: Sequence[int] = ()
     seeds: int | None = None
     only: Sequence[str] = ()
+    size: int | None = None
+    share: float | None = None
     quiet: bool = False
 
 
@@ -116,7 +120,8 @@ def _scale(paper: Paper, options: Options) -> Scale:
         raise UsageError(
             f"There is no fold {max(folds)}.", expected=f"0 to {paper.folds - 1}", remedy="Choose one of these."
         )
-    return scale.model_copy(update={"folds": folds, "seeds": options.seeds or scale.seeds})
+    asked = {"seeds": options.seeds, "size": options.size, "share": options.share}
+    return scale.model_copy(update={"folds": folds, **{key: said for key, said in asked.items() if said is not None}})
 
 
 def _chosen(paper: Paper, options: Options) -> list[str]:

@@ -17,7 +17,9 @@ from groundglass import __version__
 from groundglass.datasets._case import Case, Cases
 from groundglass.labels import Tissue
 from groundglass.preprocess.calibrate import Calibration, calibrate, histogram
-from groundglass.preprocess.lung import find_lungs
+from groundglass.preprocess.lung import LungField, find_lungs
+from groundglass.preprocess.lung_labels import narrow
+from groundglass.preprocess.morphology import Mask
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import Box, frame, lung_boxes, prepare_image, prepare_labels
 from groundglass.provenance import Provenance, this_machine
@@ -57,11 +59,13 @@ class Job:
         path: of the store.
         preparation: how to prepare.
         key: of the hashes.
+        lungs: the classical lung field decides what labels leave open between background and lung.
     """
 
     path: Path
     preparation: Preparation
     key: bytes = field(repr=False)
+    lungs: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class _Ready:
     hu: NDArray[np.int16]
     box: Box | None
     calibration: Calibration | None
+    lungs: tuple[Mask, Mask] | None  # and body
 
 
 def prepare_into(
@@ -105,6 +110,7 @@ def prepare_into(
     key: bytes,
     progress: Callable[[float], None] = lambda _: None,
     workers: int = 1,
+    lungs: bool = False,
     read: Callable[[], Cases] | None = None,
 ) -> Prepared:
     """Prepare a data set into a store; what an earlier run has finished is kept.
@@ -120,13 +126,14 @@ def prepare_into(
         key: of the hashes of what is not public.
         progress: is called with the share done, from 0 to 1.
         workers: how many processes prepare; 1 is this one.
+        lungs: the classical lung field decides what labels leave open between background and lung.
         read: gives the same cases in another process (it is pickled); needed for several workers.
 
     Raises:
         GroundglassError: whatever reading, calibrating and writing refuse.
     """
     notices, names, labelled, slices, reused = list(cases.notices), set[str](), Counter[str](), 0, 0
-    job = Job(path, preparation, PUBLIC_KEY if cases.public else key)
+    job = Job(path, preparation, PUBLIC_KEY if cases.public else key, lungs)
     with StoreWriter(path, dataset, preparation) as writer, closing(_outcomes(cases, job, workers, read)) as outcomes:
         for number, made in enumerate(outcomes, start=1):
             notices += made.notices
@@ -142,7 +149,7 @@ def prepare_into(
                 labelled.update(info.group for info in made.slices if info.labelled)
             names.add(made.name)
             progress(number / len(cases))
-        writer.finish(_provenance(dataset, preparation))
+        writer.finish(_provenance(dataset, preparation, lungs))
     return Prepared(slices, labelled.total(), len(labelled), reused, tuple(notices))
 
 
@@ -169,22 +176,22 @@ def prepare_case(case: Case, job: Job) -> Outcome:
     Raises:
         GroundglassError: whatever calibrating and writing refuse.
     """
-    digest = f"{__version__}-{case.digest()}"  # another version may prepare otherwise
+    digest = f"{__version__}-{case.digest()}{'-lungs' * job.lungs}"  # another version may prepare otherwise
     held = stored(job.path, case.name, digest)
     if held is not None:
         return Outcome(case.name, held, None, case.notices)
-    made = _collection(case, digest, job.preparation, job.key)
+    made = _collection(case, digest, job)
     if made is None:
         return Outcome(case.name, (), None, case.notices)
     return Outcome(case.name, made.slices, write_beside(job.path, made), case.notices)
 
 
-def _provenance(dataset: str, preparation: Preparation) -> Provenance:
+def _provenance(dataset: str, preparation: Preparation, lungs: bool) -> Provenance:
     """Without what differs between a run and one that was taken up again: there is nothing of the kind."""
     return Provenance(
         version=__version__,
         command="prepare",
-        settings={"dataset": dataset, "preparation": preparation.as_json()},
+        settings={"dataset": dataset, "preparation": preparation.as_json()} | ({"lungs": "classical"} if lungs else {}),
         model="none",
         recipe=None,
         seed=None,
@@ -193,14 +200,15 @@ def _provenance(dataset: str, preparation: Preparation) -> Provenance:
     )
 
 
-def _collection(case: Case, digest: str, preparation: Preparation, key: bytes) -> Collection | None:
-    ready = _in_hounsfield(case, preparation)
+def _collection(case: Case, digest: str, job: Job) -> Collection | None:
+    preparation = job.preparation
+    ready = _in_hounsfield(case, job)
     if not ready:
         return None
-    labels = [case.labels[part.number] if case.labels else None for part in ready]
+    labels = [_labels(case, part) for part in ready]
     frames = [frame((part.hu.shape[0], part.hu.shape[1]), part.box, preparation) for part in ready]
     slices = [
-        _info(case, row, part, sets, where.box, key)
+        _info(case, row, part, sets, where.box, job.key)
         for row, (part, sets, where) in enumerate(zip(ready, labels, frames, strict=True))
     ]
     return Collection(
@@ -216,6 +224,11 @@ def _collection(case: Case, digest: str, preparation: Preparation, key: bytes) -
             None if sets is None else prepare_labels(sets, where) for sets, where in zip(labels, frames, strict=True)
         ],
     )
+
+
+def _labels(case: Case, part: _Ready) -> NDArray[np.uint8] | None:
+    sets = case.labels[part.number] if case.labels else None
+    return sets if sets is None or part.lungs is None else narrow(sets, part.hu, *part.lungs)
 
 
 def _info(case: Case, row: int, part: _Ready, sets: NDArray[np.uint8] | None, box: Box, key: bytes) -> SliceInfo:
@@ -240,14 +253,16 @@ def _info(case: Case, row: int, part: _Ready, sets: NDArray[np.uint8] | None, bo
     )
 
 
-def _in_hounsfield(case: Case, preparation: Preparation) -> list[_Ready]:
+def _in_hounsfield(case: Case, job: Job) -> list[_Ready]:
     """The slices of a case that hold lung, or labels of any, with their crops."""
-    whole = preparation.crop == "none"
+    preparation, whole = job.preparation, job.preparation.crop == "none"
+    wanted = job.lungs and case.labels is not None
     if isinstance(case.images, Scan):
         hu = np.rint(np.clip(case.images.hu, -32768, 32767)).astype(np.int16)
-        boxes = (None,) * len(hu) if whole else lung_boxes(find_lungs(case.images).mask, preparation)
+        field = find_lungs(case.images) if wanted or not whole else None
+        boxes = (None,) * len(hu) if whole or field is None else lung_boxes(field.mask, preparation)
         return [
-            _Ready(number, plane, box, None)
+            _Ready(number, plane, box, None, _field_in(field, number) if wanted else None)
             for number, (plane, box) in enumerate(zip(hu, boxes, strict=True))
             if whole or box is not None or _shows_lung(case, number)
         ]
@@ -255,9 +270,16 @@ def _in_hounsfield(case: Case, preparation: Preparation) -> list[_Ready]:
     ready = []
     for number, (grey, calibration) in enumerate(zip(case.images, calibrations, strict=True)):
         hu = calibration.to_hu(grey)
-        box = None if whole or case.cropped else lung_boxes(find_lungs(Scan(hu[None], _MM)).mask, preparation)[0]
-        ready.append(_Ready(number, hu, box, calibration))
+        uncropped = not whole and not case.cropped
+        field = find_lungs(Scan(hu[None], _MM), cropped=case.cropped) if wanted or uncropped else None
+        box = lung_boxes(field.mask, preparation)[0] if uncropped and field is not None else None
+        ready.append(_Ready(number, hu, box, calibration, _field_in(field, 0) if wanted else None))
     return ready
+
+
+def _field_in(field: LungField | None, number: int) -> tuple[Mask, Mask] | None:
+    """The lungs and the body in a slice."""
+    return None if field is None else (field.mask[number], field.body[number])
 
 
 def _shows_lung(case: Case, number: int) -> bool:

@@ -38,7 +38,7 @@ class Augment(Protocol):
         """The new batch."""
 
 
-_LABELLED, _UNLABELLED = 0, 1
+_LABELLED, _UNLABELLED, _GUESSED = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,7 @@ class Batches:
         seed: of the order and of the augmentation.
         augment: of a batch, or None.
         rank, processes: of them all, this process takes every ``processes``-th slice.
+        guessed: a second pool with labels of its own, and how many of a batch's labelled slices come from there.
     """
 
     labelled: Pool
@@ -68,28 +69,32 @@ class Batches:
     augment: Augment | None = None
     rank: int = 0
     processes: int = 1
+    guessed: tuple[Pool, int] | None = None
 
     def at(self, number: int) -> tuple[Labelled, Unlabelled | None]:
         """The batch of this number."""
-        image, *known = self._draw(self.labelled, _LABELLED, self.sizes[0], number)
-        label_set, *more = known
+        image, label_set, *more = self._labelled(number)
         if image is None or label_set is None:
             raise ValueError("a labelled pool gave slices without labels")
         labelled = self._augmented(Labelled(image, label_set, *more), _LABELLED, number)
         if self.unlabelled is None:
             return labelled, None
-        image, *_ = self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number)
+        image, *_ = _stacked(self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number))
         if image is None:
             raise ValueError("a pool gave slices without pictures")
         return labelled, self._augmented(Unlabelled(image), _UNLABELLED, number)
 
-    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> list[Tensor | None]:
-        """Images (B, 1, H, W), then label sets, priors, soft labels, as far as the pool's samples go; None for none."""
+    def _labelled(self, number: int) -> list[Tensor | None]:
+        """Of both pools that have labels."""
+        if self.guessed is None:
+            return _stacked(self._draw(self.labelled, _LABELLED, self.sizes[0], number))
+        pool, size = self.guessed
+        known = self._draw(self.labelled, _LABELLED, self.sizes[0] - size, number)
+        return _stacked([*known, *self._draw(pool, _GUESSED, size, number)])
+
+    def _draw(self, pool: Pool, kind: int, size: int, number: int) -> list[Sample]:
         first = (number * self.processes + self.rank) * size
-        samples = [pool.load(_drawn(self.seed, kind, pool.count, first + n)) for n in range(size)]
-        image, *known = zip(*samples, strict=True)
-        more = [None if part[0] is None else torch.from_numpy(np.stack(part)) for part in known]
-        return [torch.from_numpy(np.stack(image))[:, None], *more]
+        return [pool.load(_drawn(self.seed, kind, pool.count, first + n)) for n in range(size)]
 
     def _augmented(self, batch: Batch, kind: int, number: int) -> Batch:
         if self.augment is None:
@@ -97,6 +102,13 @@ class Batches:
         place = number * self.processes + self.rank  # as of one process that accumulates as many minibatches
         entropy = np.random.SeedSequence([self.seed, kind, place]).generate_state(1, np.uint64)
         return self.augment(batch, torch.Generator().manual_seed(int(entropy[0]) >> 1))
+
+
+def _stacked(samples: Sequence[Sample]) -> list[Tensor | None]:
+    """Images (B, 1, H, W), then label sets, priors, soft labels, as far as the samples go; None for none."""
+    image, *known = zip(*samples, strict=True)
+    more = [None if part[0] is None else torch.from_numpy(np.stack(part)) for part in known]
+    return [torch.from_numpy(np.stack(image))[:, None], *more]
 
 
 def _drawn(seed: int, kind: int, count: int, place: int) -> int:

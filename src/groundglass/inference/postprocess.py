@@ -4,10 +4,13 @@ The field is a lower bound: solid lung that touches the pleura is not in it. So 
 kept whole if enough of its surface touches the field and it lies inside the body; lung is the field and the
 kept lesions together. Stomach, gut and liver that a model takes for consolidation touch the field at a point
 or not at all, and are dropped. In a crop around the lungs, where the field is a guess, all lesions are kept.
+
+A model that knows lung adds what it calls lung and the field lacks by the same rule, but for the airways.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -26,7 +29,9 @@ INSIDE_SHARE: Final = 0.9  # of a component, inside the body
 TOUCHING_SHARE: Final = 0.1
 
 
-def complete(lesions: NDArray[np.uint8], field: LungField, scan: Scan, model: ModelCard) -> Segmentation:
+def complete(
+    lesions: NDArray[np.uint8], field: LungField, scan: Scan, model: ModelCard, lungs: Mask | None = None
+) -> Segmentation:
     """The label map of lesions that are lung's, and of the lung around them.
 
     Args:
@@ -34,12 +39,22 @@ def complete(lesions: NDArray[np.uint8], field: LungField, scan: Scan, model: Mo
         field: the scan's lung field.
         scan: the scan.
         model: what found the lesions.
+        lungs: bool ``[z, y, x]``, what it calls lung without lesion; None if it knows no lung.
     """
+    if lungs is not None:
+        field = _with_lungs(field, lungs, scan.spacing_mm)
     kept = lesions > 0 if field.cropped else keep_lesions(lesions > 0, field)
     codes = np.where(kept, lesions, field.mask.view(np.uint8))
     known = bool(field.mask.any())
     sides = _sides(field, kept, scan.spacing_mm)
     return Segmentation(codes, sides, model, field.notices, lung_known=known, cropped=field.cropped)
+
+
+def _with_lungs(field: LungField, lungs: Mask, spacing_mm: tuple[float, float, float]) -> LungField:
+    """The field and what else is lung: components that border on it inside the body; in a crop all."""
+    more = lungs & (field.sides == 0) & ~field.airways
+    kept = more if field.cropped else keep_lesions(more, field)
+    return replace(field, sides=_sides(field, kept, spacing_mm))
 
 
 def keep_lesions(lesions: Mask, field: LungField) -> Mask:

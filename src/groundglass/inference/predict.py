@@ -59,7 +59,7 @@ def segment_by_model(
     on_phase: Callable[[str], object] = str,
     on_progress: Callable[[float], object] = float,
 ) -> Segmentation:
-    """Lesions by a trained model, lung by the classical field unless the model knows lung.
+    """Lesions by a trained model, lung by the classical field, and by the model where it knows lung.
 
     Args:
         scan: in Hounsfield units.
@@ -77,17 +77,17 @@ def segment_by_model(
     on_phase("lung field")
     field = lung_field(scan, cropped=cropped)
     on_phase("lesions")
-    lesions = np.zeros(scan.hu.shape, np.uint8)
+    told = np.zeros(scan.hu.shape, np.uint8)
     asked = channels_of(model.method.outputs) if probabilities else {}
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = frames_of(scan, field, model.preparation)
     answered = answers(((scan.hu[z], where) for z, where in frames.items()), model, views, asked)
     for done, (z, answer) in enumerate(zip(frames, answered, strict=True), start=1):
-        lesions[z] = answer.lesions
+        told[z] = answer.codes
         for region, plane in answer.levels.items():
             levels[region][z] = plane
         on_progress(done / len(frames))
-    return replace(complete(lesions, field, scan, model.card), probabilities=levels)
+    return _completed(told, levels, field, scan, model)
 
 
 def segment_pictures(
@@ -115,10 +115,22 @@ def segment_pictures(
         answered = answers(seen, model, views, asked)
         for picture, field, where in zip(part, fields, frames, strict=True):
             answer = next(answered) if where is not None else Answer.nothing(picture.hu.shape[1:], asked)
-            yield replace(
-                complete(answer.lesions[None], field, picture, model.card),
-                probabilities={region: plane[None] for region, plane in answer.levels.items()},
-            )
+            levels = {region: plane[None] for region, plane in answer.levels.items()}
+            yield _completed(answer.codes[None], levels, field, picture, model)
+
+
+def _completed(
+    told: NDArray[np.uint8],
+    levels: Mapping[Region, NDArray[np.uint8]],
+    field: LungField,
+    scan: Scan,
+    model: Model,
+) -> Segmentation:
+    """A whole label map of what the model says, codes ``[z, y, x]``: lesions, and lung where it knows lung."""
+    lung = CODE_OF_TISSUE[Tissue.LUNG]
+    lesions = np.where(told > lung, told, np.uint8(0))
+    lungs = told == lung if Tissue.LUNG in model.method.outputs else None
+    return replace(complete(lesions, field, scan, model.card, lungs), probabilities=levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +138,11 @@ class Answer:
     """What a model says of a slice, on the slice's own grid.
 
     Attributes:
-        lesions: uint8 (H, W), 2 ground-glass opacity, 3 consolidation, else 0.
+        codes: uint8 (H, W), 1 lung, 2 ground-glass opacity, 3 consolidation, else 0.
         levels: of each region that was asked for, its probability, uint8 (H, W), 255 is certain.
     """
 
-    lesions: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
     levels: Mapping[Region, NDArray[np.uint8]]
 
     @classmethod
@@ -212,11 +224,13 @@ def _together(size: tuple[int, int]) -> int:
     return max(1, min(BATCH, PIXELS // (size[0] * size[1])))
 
 
-def predicted(store: Store, method: Method, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def predicted(
+    store: Store, method: Method, numbers: Sequence[int], views: int = 1
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The probabilities (K, height, width) of slices of a store, as the network sees them."""
     for part in parts(numbers, store.preparation.size):
         images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
-        yield from zip(part, predict_batch(method, images).numpy(), strict=True)
+        yield from zip(part, predict_batch(method, images, views).numpy(), strict=True)
 
 
 def images_of(
@@ -271,8 +285,8 @@ def decide(probabilities: NDArray[np.float32], outputs: Sequence[int], above: fl
 
 
 def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:
-    """What is decided, as codes; groups that are no single lesion tissue, and what has no label, become 0."""
+    """What is decided, as codes; groups that are no single tissue, and what has no label, become 0."""
     code_of_set = np.zeros(16, np.uint8)
-    for tissue in (Tissue.GROUND_GLASS, Tissue.CONSOLIDATION):
+    for tissue in (Tissue.LUNG, Tissue.GROUND_GLASS, Tissue.CONSOLIDATION):
         code_of_set[int(tissue)] = CODE_OF_TISSUE[tissue]
     return code_of_set[decide(probabilities, outputs, above)]
