@@ -152,5 +152,5 @@ def _png(plane: NDArray[np.uint8], palette: list[int] | None) -> bytes:
     if palette is not None:
         picture.putpalette(palette)
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    picture.save(stream, "PNG", compress_level=2)  # a quarter of the time for an eighth more bytes
     return stream.getvalue()
