@@ -80,6 +80,13 @@ def test_each_picture_has_a_label_map_of_its_name_and_size_in_the_codes_asked_fo
     names = json.loads((tmp_path / "theirs" / "labels.json").read_text())["labels"]
     assert names[0] == {"code": 0, "name": "background or lung"}
     assert "3 label maps by supervised, unet in " in ended.out
+    (tmp_path / "truth").mkdir()
+    for file in files:
+        shutil.copy(tmp_path / "theirs" / f"{file.stem}.png", tmp_path / "truth")
+    named = ("--prediction-codes", "covid_semiseg", "--truth-codes", "covid_semiseg")
+    ended = run("evaluate", tmp_path / "theirs", tmp_path / "truth", "-o", tmp_path / "scores", *named)
+    assert "infection dice: 1.000" in ended.out
+    assert "lung" not in ended.out  # these codes do not tell it
 
 
 def test_the_table_says_what_was_assumed_and_so_does_the_terminal(run, model, dicom, patient, tmp_path):

@@ -1,4 +1,4 @@
-"""The option ``--codes``: a data set whose label maps are to be met, or a table from code to tissues."""
+"""What codes of label maps mean, as options say it: by the name of a data set, or by a table from code to tissues."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def codes_of(text: str) -> Mapping[int, Tissue]:
         raise UsageError(
             f"The label maps of {entry(text).name} have no one table of codes.",
             expected=f"one of {', '.join(name for name in ENTRIES if _table_of(name))}, or a table",
-            remedy=f"Write it out, for instance: --codes '{EXAMPLE}'",
+            remedy=f"Write it out, for instance: {EXAMPLE}",
         )
     return table
 
@@ -56,7 +56,7 @@ def renamed(table: Mapping[int, Tissue]) -> NDArray[np.uint8]:
             raise UsageError(
                 f"The codes have none for {str(tissue.name).lower().replace('_', ' ')}.",
                 expected="one, 0 to 255, for background, lung, ground glass and consolidation each; two may share one",
-                remedy=f"For instance: --codes '{EXAMPLE}'",
+                remedy=f"For instance: {EXAMPLE}",
             )
         codes.append(able[0])
     return np.array(codes, np.uint8)

@@ -259,11 +259,14 @@ def _evaluate(
         str, typer.Option("--prediction-kind", help="labels, or map: of one --region, bytes or 0 to 1.")
     ] = "labels",
     codes: Annotated[
-        str, typer.Option("--prediction-codes", metavar="TABLE", help="What the predictions' codes mean.")
+        str, typer.Option("--prediction-codes", metavar="NAME|TABLE", help="What the predictions' codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     truth_codes: Annotated[
         str,
-        typer.Option(metavar="TABLE", help="The same for the truth, such as 0=background|lung,1=ground_glass."),
+        typer.Option(
+            metavar="NAME|TABLE",
+            help="The same for the truth, such as covid_semiseg, or 0=background|lung,1=ground_glass.",
+        ),
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     region: Annotated[
         list[str], typer.Option(help="What to score, again for more; all that the codes tell by default.")
@@ -439,10 +442,10 @@ def _compare(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and page.")],
     kind: Annotated[str, typer.Option("--prediction-kind", help="labels, or map: of one --region.")] = "labels",
     codes: Annotated[
-        str, typer.Option("--prediction-codes", metavar="TABLE", help="What the predictions' codes mean.")
+        str, typer.Option("--prediction-codes", metavar="NAME|TABLE", help="What the predictions' codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     truth_codes: Annotated[
-        str, typer.Option(metavar="TABLE", help="The same for the truth.")
+        str, typer.Option(metavar="NAME|TABLE", help="The same for the truth.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     region: Annotated[list[str], typer.Option(help="What to score, again for more.")] = [],  # noqa: B006
     convention: Annotated[list[str], typer.Option(help="How images are averaged, again for more.")] = [],  # noqa: B006
@@ -605,7 +608,7 @@ def _explain_maps(
         typer.Option(metavar="LABELS", help="A label map of the scan: is confidence low where the model errs?"),
     ] = None,
     truth_codes: Annotated[
-        str, typer.Option(metavar="TABLE", help="What its codes mean.")
+        str, typer.Option(metavar="NAME|TABLE", help="What its codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     series: Series = None,
     window: Window = None,
