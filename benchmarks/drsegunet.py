@@ -35,16 +35,19 @@ def measure(way: str, batch: int, checkpointing: bool, precision: str) -> dict[s
     import torch
 
     from groundglass.engine.depthwise import FastGradients
+    from groundglass.engine.fit import layout_of
     from groundglass.losses.label_set import cross_entropy
     from groundglass.networks.drsegunet import DRSegUNet
+    from groundglass.recipe import Training
 
     torch.manual_seed(0)
     network = DRSegUNet(checkpointing=checkpointing).train()
     image = torch.rand(batch, 1, SIDE, SIDE)
     label_set = 2 ** torch.randint(0, 4, (batch, SIDE, SIDE)).to(torch.uint8)
     if way == "ours":
-        network = network.to(memory_format=torch.channels_last)
-        image = image.contiguous(memory_format=torch.channels_last)
+        layout = layout_of(Training(steps=STEPS, precision=precision), torch.device("cpu"))
+        network = network.to(memory_format=layout)
+        image = image.contiguous(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), 9.8e-6, fused=way == "ours")
     seconds = []
     for _ in range(STEPS):

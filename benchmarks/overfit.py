@@ -66,7 +66,7 @@ def learn(name: str, batch: Labelled) -> tuple[int, float]:
     torch.manual_seed(0)
     outputs = tissue_groups(batch.label_set.unique().tolist())
     network = make_network(Network(name=name), len(outputs))
-    method = Supervised(network, outputs, Config(deep_supervision=True)).to(memory_format=torch.channels_last)
+    method = Supervised(network, outputs, Config(deep_supervision=True))
     training = Training(steps=STEPS, rate=RATES.get(name, 2e-3))
     optimizer = make_optimizer(network, training)
     for step in range(1, STEPS + 1):

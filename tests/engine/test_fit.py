@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,6 +64,35 @@ def test_accumulating_two_minibatches_is_one_of_both(tmp_path):
     halves = fit(Plain(), batches(augment=None), training(accumulate=2), tmp_path / "b", identity="a")
     for name in double:
         torch.testing.assert_close(double[name], halves[name])
+
+
+def test_weights_and_images_lie_channels_last_but_for_float32_on_a_processor(tmp_path):
+    """Of 2 x 1 x 3 x 3 and 2 x 1 x 8 x 8 both layouts are one; these have two channels in."""
+    seen = []
+
+    class Watched(Toy):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Conv2d(2, 2, 3)
+
+        def updates(self, labelled, unlabelled, progress):
+            image = labelled.image
+            seen.append(
+                [x.is_contiguous(memory_format=torch.channels_last) for x in (image, self.net.weight)]
+                + [x.is_contiguous() for x in (image, self.net.weight)]
+            )
+            yield Update("net", {"mean": self.net(image).float().mean()})
+
+        def after_step(self):
+            return
+
+    def two(batch, generator):
+        return replace(batch, image=batch.image.expand(-1, 2, -1, -1).contiguous())
+
+    for precision in ("float32", "bf16"):
+        settings = training(steps=1, precision=precision, ema=0.0)
+        fit(Watched(), batches(augment=two), settings, tmp_path / precision, identity="a")
+    assert seen == [[False, False, True, True], [True, True, False, False]]
 
 
 def test_an_update_moves_its_module_alone(tmp_path):

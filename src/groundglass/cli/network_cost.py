@@ -47,20 +47,21 @@ def measure(network: dict[str, Any], size: int, batch: int) -> Cost:
     from groundglass.batches import Labelled, Progress
     from groundglass.build import make_network
     from groundglass.engine.depthwise import FastGradients
-    from groundglass.engine.fit import make_optimizer, precision_of
+    from groundglass.engine.fit import layout_of, make_optimizer, precision_of
     from groundglass.inference.predict import predict_batch
     from groundglass.methods.supervised import Config, Supervised
     from groundglass.recipe import Network, Training
 
     drawn = torch.Generator().manual_seed(0)
-    image = torch.rand(batch, 1, size, size, generator=drawn).contiguous(memory_format=torch.channels_last)
-    label_set = torch.tensor(TISSUES, dtype=torch.uint8)[torch.randint(4, (batch, size, size), generator=drawn)]
     training = Training(steps=STEPS)
+    layout = layout_of(training, torch.device("cpu"))
+    image = torch.rand(batch, 1, size, size, generator=drawn).contiguous(memory_format=layout)
+    label_set = torch.tensor(TISSUES, dtype=torch.uint8)[torch.randint(4, (batch, size, size), generator=drawn)]
     bf16 = precision_of(training) == "bf16-mixed"
     before = _peak_mib()
     made = make_network(Network(**network), len(TISSUES), pretrained=False)
     method = Supervised(made, TISSUES, Config(deep_supervision=True))
-    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = make_optimizer(made, training)
 
     def step() -> None:

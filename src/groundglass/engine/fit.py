@@ -96,7 +96,7 @@ def fit(
         make_folder(folder)
         checkpoint.remove_partial(folder)
     method.to(device=fabric.device)
-    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method.to(memory_format=layout_of(training, fabric.device))  # type: ignore[call-overload]
     run = _Run(method, {}, _averages(method) if training.ema else {})
     first = _resume(run, training, folder, identity)
     require_same(method, f"{identity} {first}", fabric)
@@ -154,6 +154,16 @@ def _made_for_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def layout_of(training: Training, device: torch.device) -> torch.memory_format:
+    """How numbers lie in memory: channels last, but for float32 on a processor.
+
+    There a training step of U-Nets without depthwise convolutions takes 1.1 to 1.45 times as long with them last
+    (gradients of kernels), and of others as long.
+    """
+    plain = device.type == "cpu" and precision_of(training) == "32-true"
+    return torch.contiguous_format if plain else torch.channels_last
+
+
 def rate_at(step: int, training: Training) -> float:
     """Share of the learning rate at a step: a straight rise, then half a cosine to 0, or constant."""
     warmup = training.warmup * training.steps
@@ -175,7 +185,8 @@ def _step(
     minibatches = [next(coming) for _ in range(training.accumulate)]
     flows = []
     for labelled, unlabelled in minibatches:
-        flows.append(run.method.updates(_on(labelled, fabric), _on(unlabelled, fabric), progress))
+        layout = layout_of(training, fabric.device)
+        flows.append(run.method.updates(_on(labelled, fabric, layout), _on(unlabelled, fabric, layout), progress))
     told: dict[str, float] = {}
     while True:
         moved: Update | None = None
@@ -196,8 +207,8 @@ def _step(
     return told
 
 
-def _on(batch: Any, fabric: Fabric) -> Any:
-    """A batch on the device, images channels last."""
+def _on(batch: Any, fabric: Fabric, layout: torch.memory_format) -> Any:
+    """A batch on the device, its images laid out so."""
     if batch is None:
         return None
     moved: dict[str, Tensor | None] = {
@@ -206,7 +217,7 @@ def _on(batch: Any, fabric: Fabric) -> Any:
     image = moved.pop("image")
     if image is None:
         raise ValueError("a batch without an image")
-    return type(batch)(image.contiguous(memory_format=torch.channels_last), **moved)
+    return type(batch)(image.contiguous(memory_format=layout), **moved)
 
 
 def _backward(run: _Run, update: Update, minibatches: int, progress: Progress, told: dict[str, float]) -> None:
