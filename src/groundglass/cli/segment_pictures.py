@@ -111,14 +111,14 @@ def segment_pictures(given: Sequence[str], output: Path, options: Options) -> No
                 rows.append(_row(picture, done, options))
                 model = done.model
                 phases.advance(number / len(pictures))
-            names, provenance = names_of(codes), provenance_of(options, model, window, {})
+            names = names_of(codes)
             labels = {"labels": [{"code": code, "name": name} for code, name in names.items()]}
-            for name, text in (
+            for file, text in (
                 (TABLE_FILE, _csv(rows)),
-                (LABEL_NAMES_FILE, json.dumps(labels, indent=2) + "\n"),
-                (PROVENANCE_FILE, json.dumps(provenance.as_json(), indent=2) + "\n"),
+                (LABEL_NAMES_FILE, _json(labels)),
+                (PROVENANCE_FILE, _json(provenance_of(options, model, window, {}).as_json())),
             ):
-                results.path(name).write_text(text, encoding="utf-8", newline="\n")
+                results.path(file).write_text(text, encoding="utf-8", newline="\n")
         phases.end()
         for note in _notes(rows):
             phases.tell(f"note: {note}")
@@ -128,7 +128,8 @@ def segment_pictures(given: Sequence[str], output: Path, options: Options) -> No
 
 def _refuse_options_of_scans(options: Options) -> None:
     for name, option in _OF_SCANS.items():
-        if getattr(options, name) not in (None, "png"):
+        value = getattr(options, name)
+        if value is not None and (name, value) != ("label_format", "png"):
             raise UsageError(
                 f"{option} for label maps by name.",
                 expected="it for scans only: these are called as the pictures, and are PNG",
@@ -253,6 +254,10 @@ def _csv(rows: Sequence[Mapping[str, str | int]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _json(record: Mapping[str, object]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
 def _notes(rows: Sequence[Mapping[str, str | int]]) -> list[str]:
