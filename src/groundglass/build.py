@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ def load_model(path: Path) -> Model:
         method = rebuilt(record)
         method.load_state_dict(tensors)
         preparation = Preparation.from_json(record["preparation"])
-        card = ModelCard(**{**record["card"], "sources": tuple(record["card"]["sources"])})
+        told = {"sources": tuple(record["card"]["sources"]), "digest": sha256(path.read_bytes()).hexdigest()}
+        card = ModelCard(**{**record["card"], **told})
     except (KeyError, TypeError, ValueError, RuntimeError):
         raise ReadError(
             "The checkpoint does not fit this version of groundglass: its weights or its record are of another kind.",

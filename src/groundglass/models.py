@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,24 @@ from groundglass.store import Store
 
 MODEL_FILE: Final = "model.safetensors"
 _STARTS: Final = {"__all__": {"start_from"}}
+_WORDS: Final = ("command", "cost", "expected", "got")
 _PATHS: Final[Any] = {"data": {"store"}, "stage": _STARTS, "prior": {"stage": _STARTS}}  # what no model repeats
+
+
+def public(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's record without what is its author's own: paths of first weights, and words to readers of the recipe."""
+    recipe = {name: part for name, part in record.get("recipe", {}).items() if name not in _WORDS}
+    kept: dict[str, Any] = _without_paths({**record, "recipe": recipe})
+    return kept
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_paths(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    own = value.get("weights") not in (None, "imagenet")
+    return {name: None if own and name == "weights" else _without_paths(part) for name, part in value.items()}
 
 
 def described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
@@ -104,4 +122,4 @@ def write_model(
     if recipe.prior is not None and isinstance(method, WithPrior):
         alone = recipe.model_copy(update={"network": recipe.prior.network, "stage": recipe.prior.stage})
         record["prior"] = described(alone, -1, method.prior)
-    checkpoint.write(output / MODEL_FILE, method.state_dict(), record)
+    checkpoint.write(output / MODEL_FILE, method.state_dict(), public(record))

@@ -7,7 +7,15 @@ from torch import nn
 
 from groundglass.errors import LabelError
 from groundglass.evaluation.burden import measure
-from groundglass.inference.predict import Model, channels_of, needs, parts, predict_batch, segment_by_model
+from groundglass.inference.predict import (
+    Model,
+    channels_of,
+    needs,
+    parts,
+    predict_batch,
+    segment_by_model,
+    segment_pictures,
+)
 from groundglass.inference.threshold import CARD
 from groundglass.labels import Region
 from groundglass.methods.supervised import Supervised
@@ -92,6 +100,43 @@ def test_mirrored_views_are_mirrored_back_and_averaged():
     torch.testing.assert_close(two[..., 0], two[..., -1])
     four = predict_batch(model(Leftmost()).method, image, 4)
     torch.testing.assert_close(four, two)
+    # transposed, its left half is the picture's upper one: with all eight each quarter is told the same
+    square = torch.zeros(1, 1, 8, 8)
+    upper = predict_batch(model(Leftmost()).method, square).mT
+    eight = predict_batch(model(Leftmost()).method, square, 8)
+    four = predict_batch(model(Leftmost()).method, square, 4)
+    torch.testing.assert_close(eight, (four + (upper + upper.flip(2)) / 2) / 2)
+
+
+def test_by_eight_views_an_answer_turns_with_its_picture():
+    image = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(0))
+    network = nn.Conv2d(1, 3, (1, 3), padding=(0, 1))  # what it sees has a direction
+    torch.nn.init.normal_(network.weight, generator=torch.Generator().manual_seed(1))
+    method = model(network).method
+    for views, same in ((4, False), (8, True)):
+        straight = predict_batch(method, image, views)
+        turned = predict_batch(method, image.rot90(1, (2, 3)), views)
+        assert torch.allclose(turned, straight.rot90(1, (2, 3)), atol=1e-6) == same
+
+
+def test_many_pictures_have_each_the_answer_that_it_has_alone(made):
+    infected = np.argsort((made.codes >= 2).sum(axis=(1, 2)))[-9:]  # more than are predicted together
+    pictures = [GreyImage(np.full((1, 50, 60), 2, np.uint8))]  # air: no lung, and no crop
+    for number, z in enumerate(infected):
+        plane = made.scan.hu[z, : 96 - number].repeat(3, axis=0).repeat(3, axis=1)  # of other sizes
+        pictures.append(GreyImage(np.clip((plane + 1350.0) / 1500 * 255, 0, 255).astype(np.uint8)[None]))
+    scans = [picture.with_window(-1350, 150) for picture in pictures]
+    found = list(segment_pictures(iter(scans), model(Grey()), probabilities=True))
+    for scan, together in zip(scans, found, strict=True):
+        alone = segment_by_model(scan, model(Grey()), probabilities=True)
+        np.testing.assert_array_equal(together.codes, alone.codes)
+        assert (together.cropped, together.notices) == (alone.cropped, alone.notices)
+        for region, levels in alone.probabilities.items():
+            np.testing.assert_array_equal(together.probabilities[region], levels)
+    assert not any(each.cropped for each in found)
+    assert not found[0].codes.any()
+    assert not found[0].lung_known
+    assert sum((each.codes >= 2).sum() for each in found) > 1000
 
 
 @pytest.mark.parametrize("cropped", [True, False])

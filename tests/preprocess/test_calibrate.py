@@ -4,7 +4,7 @@ import pytest
 from groundglass.errors import ScanError
 from groundglass.io import read
 from groundglass.phantom import phantom
-from groundglass.preprocess.calibrate import USUAL_WINDOW_HU, calibrate, histogram
+from groundglass.preprocess.calibrate import CLIPPED_WINDOW_HU, USUAL_WINDOW_HU, calibrate, histogram
 from groundglass.preprocess.lung import find_lungs
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import lung_boxes
@@ -59,12 +59,14 @@ def test_the_soft_tissue_peak_lies_where_it_should():
     assert found.black_hu + found.soft_grey / 255 * (found.white_hu - found.black_hu) == pytest.approx(40)
 
 
-def test_clipped_soft_tissue_falls_back_to_the_stated_window_else_to_a_usual_one():
+def test_clipped_soft_tissue_falls_back_to_the_stated_window_else_to_one_in_which_it_is_white():
     clipped = histogram([two_peaks(window=(-1200, -100))])
     assert (found := calibrate(clipped, (-1100.0, 50.0))).how == "stated"
     assert (found.black_hu, found.white_hu) == (-1100, 50)
     assert (found := calibrate(clipped)).how == "prior"
-    assert (found.black_hu, found.white_hu) == USUAL_WINDOW_HU
+    assert (found.black_hu, found.white_hu) == CLIPPED_WINDOW_HU
+    flat = calibrate(np.full(256, 10))  # nothing clipped, and no peak
+    assert (flat.how, flat.black_hu, flat.white_hu) == ("prior", *USUAL_WINDOW_HU)
 
 
 def test_without_a_lung_peak_a_usual_window_is_moved_to_fit_soft_tissue():

@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 
+from groundglass.io import read
+from groundglass.phantom import phantom
 from groundglass.preprocess.airways import find_airways
+from groundglass.preprocess.calibrate import calibrate, histogram
 from groundglass.preprocess.grid import halve
-from groundglass.preprocess.lung import LEFT, RIGHT, find_lungs
-from groundglass.scan import Scan
+from groundglass.preprocess.lung import LEFT, RIGHT, find_lungs, looks_cropped, lung_field
+from groundglass.preprocess.preparation import Preparation
+from groundglass.preprocess.slices import lung_boxes
+from groundglass.scan import GreyImage, Scan
 from tests.thorax import SHAPE, draw, ellipsoid, grid, lungs, trachea
 
 
@@ -128,3 +133,37 @@ def test_one_slice_is_enough():
     field = find_lungs(middle)
     assert overlap(field.sides[0] == RIGHT, lungs()[0][24]) > 0.95
     assert overlap(field.sides[0] == LEFT, lungs()[1][24]) > 0.95
+
+
+def test_a_picture_whose_border_is_no_air_is_a_crop_around_the_lungs():
+    scan = phantom(0, shape=(12, 96, 96)).scan
+    boxes = lung_boxes(find_lungs(scan).mask, Preparation())
+    looked_at = [(z, box) for z, box in enumerate(boxes) if box is not None]
+    assert len(looked_at) > 6
+    for z, box in looked_at:
+        grey = np.clip((scan.hu[z] + 1350.0) / 1500 * 255, 0, 255).astype(np.uint8)[None]
+        grey = grey.repeat(3, axis=1).repeat(3, axis=2)  # lungs of so few pixels would be too small
+        top, left, bottom, right = (3 * edge for edge in box)
+        whole, crop = (GreyImage(part).with_window(-1350, 150) for part in (grey, grey[:, top:bottom, left:right]))
+        assert not looks_cropped(whole)
+        assert not lung_field(whole).cropped
+        assert looks_cropped(crop)
+        assert lung_field(crop).cropped
+    assert not lung_field(scan).cropped  # of a scan nothing is guessed
+
+
+@pytest.mark.real
+def test_real_pictures_are_told_apart(data):
+    training = data / "covid_semiseg" / "TrainingSet"
+    crops = sorted(training.rglob("Imgs/*.jpg"))[::40]
+    assert len(crops) > 40
+    assert all(looks_cropped(_scan_of(read(path).grey)) for path in crops)
+    for plane in read(data / "covid_ct_md" / "P002").hu[::15]:
+        for black, white in ((-1350.0, 150.0), (-1000.0, 400.0)):
+            grey = np.clip((plane - black) / (white - black) * 255, 0, 255).astype(np.uint8)[None]
+            assert not looks_cropped(_scan_of(grey))
+
+
+def _scan_of(grey):
+    made = calibrate(histogram(grey))
+    return GreyImage(grey).with_window(made.black_hu, made.white_hu)

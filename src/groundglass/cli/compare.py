@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from groundglass.cli.codes import codes_of
 from groundglass.cli.evaluate import Options, score
 from groundglass.errors import UsageError
 from groundglass.evaluation.evaluator import NO_SIZE, OVERALL, Scores, Target
 from groundglass.evaluation.metrics import METRICS
-from groundglass.evaluation.pairs import Pair, Source, is_store, label_maps, parse_codes
+from groundglass.evaluation.pairs import Pair, Source, is_store, label_maps
 from groundglass.evaluation.side_by_side import Cell, Table, amounts, most_different, place_of, tables
 from groundglass.io import OutputFolder
 from groundglass.io.files import shown
@@ -80,7 +81,7 @@ def methods_of(predictions: Sequence[Path]) -> dict[str, Path]:
 
 def _sources(methods: Mapping[str, Path], truth: Path, options: Options) -> dict[str, Source]:
     """Where each method's pairs come from; what has no partner is told here, before anything is scored."""
-    codes, truth_codes = parse_codes(options.codes), parse_codes(options.truth_codes)
+    codes, truth_codes = codes_of(options.codes), codes_of(options.truth_codes)
     sources = {
         method: Source(folder, truth, codes, truth_codes, options.kind == "map", None, options.resize)
         for method, folder in methods.items()

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from groundglass.cli.codes import codes_of
 from groundglass.cli.phases import Phases
 from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import Convention
 from groundglass.evaluation.evaluator import Mean, Scores, Setup, evaluate, summary_of, targets_of
 from groundglass.evaluation.metrics import METRICS, value
-from groundglass.evaluation.pairs import DEFAULT_CODES, Source, label_maps, parse_codes, read_groups, truth_table
+from groundglass.evaluation.pairs import DEFAULT_CODES, Source, label_maps, read_groups, truth_table
 from groundglass.io import OutputFolder
 from groundglass.report.scores import markdown, number, unit_of
 
@@ -74,8 +75,8 @@ def _source(predictions: Path, truth: Path, options: Options) -> Source:
     return Source(
         predictions=predictions,
         truth=truth,
-        codes=parse_codes(options.codes),
-        truth_codes=parse_codes(options.truth_codes),
+        codes=codes_of(options.codes),
+        truth_codes=codes_of(options.truth_codes),
         maps=options.kind == "map",
         groups=None if options.groups is None else read_groups(options.groups),
         resize=options.resize,
@@ -108,9 +109,9 @@ def _setup(options: Options, truth: Path) -> Setup:
     if not 0 <= options.threshold < 1:
         raise UsageError(f"A threshold of {options.threshold:g}.", expected="0 to below 1", remedy="For instance: 0.5")
     asked = tuple(dict.fromkeys(options.regions))
-    tables = [truth_table(truth, parse_codes(options.truth_codes))]
+    tables = [truth_table(truth, codes_of(options.truth_codes))]
     if not maps:
-        tables.append(parse_codes(options.codes))
+        tables.append(codes_of(options.codes))
     targets = targets_of(tables, asked)
     if any(convention.background for convention in conventions) and not maps and not asked:
         targets += targets_of(tables, ("background",))

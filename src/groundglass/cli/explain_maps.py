@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.build import load_model
+from groundglass.cli.codes import codes_of
 from groundglass.cli.one_slice import SliceOptions, opened
 from groundglass.cli.phases import Phases
 from groundglass.cli.segment import Options as SegmentOptions
 from groundglass.cli.segment import turned
 from groundglass.errors import UsageError
 from groundglass.evaluation.confidence import error_area, wrong_pixels
-from groundglass.evaluation.pairs import DEFAULT_CODES, parse_codes
+from groundglass.evaluation.pairs import DEFAULT_CODES
 from groundglass.evaluation.reconstruction import psnr, ssim
 from groundglass.inference.maps import SliceMaps, maps_of_slice
 from groundglass.io import OutputFolder
@@ -54,7 +55,7 @@ def explain_maps(source: str, output: Path, options: Options) -> None:
         GroundglassError: scan, model or truth cannot be read or do not fit, there is no slice of that number, or the
             output cannot be written.
     """
-    codes = parse_codes(options.truth_codes)
+    codes = codes_of(options.truth_codes)
     model = load_model(options.model)
     with Phases(options.quiet) as phases:
         read = opened(source, options, phases)

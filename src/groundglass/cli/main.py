@@ -70,14 +70,20 @@ def _segment(
     scans: Annotated[
         list[str],
         typer.Argument(
-            metavar="SCAN...", help="DICOM folder or zip, NIfTI, NRRD, PNG or JPG; several make a folder each."
+            metavar="SCAN...",
+            help="DICOM folder or zip, NIfTI, NRRD, PNG or JPG; several scans make a folder each, several pictures a "
+            "label map each.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
     model: Annotated[
-        str, typer.Option(help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint.")
-    ] = "threshold",
-    views: Annotated[int, typer.Option(help="Mirrored views that a trained model averages: 1, 2 or 4.")] = 1,
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="What segments: threshold or kmeans (classical, no training), or a trained checkpoint. By default the "
+            "model that comes with the package, or threshold where none does."
+        ),
+    ] = None,
+    views: Annotated[int, typer.Option(help="Mirrored or turned views that a trained model averages: 1, 2, 4, 8.")] = 1,
     series: Series = None,
     label_format: Annotated[
         Optional[str],  # noqa: UP045
@@ -87,8 +93,16 @@ def _segment(
     cropped: Cropped = False,
     orientation: Orientation = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write the probabilities of a trained model too.")
+        bool, typer.Option("--probabilities", "--maps", help="Write the probabilities of a trained model too.")
     ] = False,
+    codes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME|TABLE",
+            help="Of pictures, a label map each, named as the picture, in the codes of a data set (covid_semiseg) or "
+            "of a table (0=background|lung,1=ground_glass,2=consolidation).",
+        ),
+    ] = None,
     case_name: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME", help="What to call the case, instead of a keyed hash."),
@@ -96,9 +110,10 @@ def _segment(
     key: Key = None,
     quiet: Quiet = False,
 ) -> None:
-    """Segment scans: a label map on the input's own grid, measurements (CSV, JSON), an HTML page."""
+    """Segment scans: a label map on the input's own grid, measurements, an HTML page; of pictures label maps alone."""
     with _ending():
         from groundglass.cli.segment import Options, segment_all
+        from groundglass.cli.segment_pictures import are_pictures, segment_pictures
 
         options = Options(
             model=model,
@@ -111,9 +126,10 @@ def _segment(
             cropped=cropped,
             orientation=orientation,
             probabilities=probabilities,
+            codes=codes,
             quiet=quiet,
         )
-        segment_all(scans, output, options)
+        (segment_pictures if are_pictures(scans, options) else segment_all)(scans, output, options)
 
 
 @app.command("prepare")
@@ -243,11 +259,14 @@ def _evaluate(
         str, typer.Option("--prediction-kind", help="labels, or map: of one --region, bytes or 0 to 1.")
     ] = "labels",
     codes: Annotated[
-        str, typer.Option("--prediction-codes", metavar="TABLE", help="What the predictions' codes mean.")
+        str, typer.Option("--prediction-codes", metavar="NAME|TABLE", help="What the predictions' codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     truth_codes: Annotated[
         str,
-        typer.Option(metavar="TABLE", help="The same for the truth, such as 0=background|lung,1=ground_glass."),
+        typer.Option(
+            metavar="NAME|TABLE",
+            help="The same for the truth, such as covid_semiseg, or 0=background|lung,1=ground_glass.",
+        ),
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     region: Annotated[
         list[str], typer.Option(help="What to score, again for more; all that the codes tell by default.")
@@ -297,6 +316,39 @@ def _train(
         from groundglass.cli.train import run_train
 
         run_train(recipe, output, store, fold, tensorboard, quiet)
+
+
+models = typer.Typer(
+    name="models",
+    help="Trained models: export them to a file to give away.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(models)
+
+
+@models.command("export")
+def _models_export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors of groundglass train.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new model.safetensors.")],
+    half: Annotated[bool, typer.Option("--half", help="Keep weights in half precision: half the size.")] = False,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="What pages and measurements call it."),
+    ] = None,
+    source: Annotated[
+        list[str],
+        typer.Option(metavar="SENTENCE", help="Of its data and their terms, for the page; again for more."),
+    ] = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Write what predicts of a model, without paths of yours; says how far its answers are from the model's."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.models_export import run_export
+
+        run_export(model, output, half, name, source)
 
 
 study = typer.Typer(no_args_is_help=True, help="Tables: cross-validation, label budgets, comparisons, leaks.")
@@ -390,10 +442,10 @@ def _compare(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for tables and page.")],
     kind: Annotated[str, typer.Option("--prediction-kind", help="labels, or map: of one --region.")] = "labels",
     codes: Annotated[
-        str, typer.Option("--prediction-codes", metavar="TABLE", help="What the predictions' codes mean.")
+        str, typer.Option("--prediction-codes", metavar="NAME|TABLE", help="What the predictions' codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     truth_codes: Annotated[
-        str, typer.Option(metavar="TABLE", help="The same for the truth.")
+        str, typer.Option(metavar="NAME|TABLE", help="The same for the truth.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     region: Annotated[list[str], typer.Option(help="What to score, again for more.")] = [],  # noqa: B006
     convention: Annotated[list[str], typer.Option(help="How images are averaged, again for more.")] = [],  # noqa: B006
@@ -556,7 +608,7 @@ def _explain_maps(
         typer.Option(metavar="LABELS", help="A label map of the scan: is confidence low where the model errs?"),
     ] = None,
     truth_codes: Annotated[
-        str, typer.Option(metavar="TABLE", help="What its codes mean.")
+        str, typer.Option(metavar="NAME|TABLE", help="What its codes mean.")
     ] = "0=background,1=lung,2=ground_glass,3=consolidation",
     series: Series = None,
     window: Window = None,

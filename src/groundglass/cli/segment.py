@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from groundglass import __version__
 from groundglass.cli.key import load_key
 from groundglass.cli.phases import Phases
 from groundglass.cli.window import parse_window
+from groundglass.default import default_model
 from groundglass.errors import GroundglassError, UsageError
 from groundglass.evaluation.burden import Burden, measure
 from groundglass.evaluation.overlap import dice
 from groundglass.inference import kmeans, threshold
-from groundglass.inference.segmentation import Segmentation
+from groundglass.inference.segmentation import ModelCard, Segmentation
 from groundglass.io import OutputFolder, read, write_label_names, write_labels
 from groundglass.io.writing import (
     LABEL_NAMES_FILE,
@@ -30,13 +31,16 @@ from groundglass.io.writing import (
     write_probabilities,
 )
 from groundglass.labels import Region
-from groundglass.preprocess.calibrate import calibrate, histogram
+from groundglass.preprocess.calibrate import Calibration, calibrate, histogram
 from groundglass.preprocess.orient import check_orientation, oriented
 from groundglass.provenance import Provenance, case_name, content_hash, this_machine
 from groundglass.report.measurements import as_json, slices_csv, zones_csv
 from groundglass.report.page import PageContent, render
 from groundglass.report.words import SPACE, percent
 from groundglass.scan import GreyImage, Notice, Scan
+
+if TYPE_CHECKING:
+    from groundglass.inference.predict import Model  # torch is imported late
 
 Segmenter = Callable[[Scan, Phases], Segmentation]
 FILES_SHOWN: Final = 5
@@ -45,7 +49,7 @@ CLASSICAL: Final[Mapping[str, Callable[..., Segmentation]]] = {
     threshold.CARD.name: threshold.segment_by_threshold,
     kmeans.CARD.name: kmeans.segment_by_kmeans,
 }
-VIEWS: Final = (1, 2, 4)
+VIEWS: Final = (1, 2, 4, 8)
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
 
 
@@ -53,7 +57,7 @@ LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nr
 class Options:
     """What ``segment`` was called with, but the scans and the folder."""
 
-    model: str = threshold.CARD.name
+    model: str | None = None
     series: str | None = None
     label_format: str | None = None
     window: str | None = None
@@ -63,6 +67,7 @@ class Options:
     cropped: bool = False
     orientation: str | None = None
     probabilities: bool = False
+    codes: str | None = None
     quiet: bool = False
 
 
@@ -159,7 +164,7 @@ def segment_one(
             for region, levels in segmentation.probabilities.items():
                 name = _file(f"probability_{region.key}", scan, label_format, SUFFIX_OF_PROBABILITIES)
                 write_probabilities(results.path(name), levels, scan, label_format)
-            provenance = _provenance(options, segmentation.model.name, window, digest)
+            provenance = provenance_of(options, segmentation.model, window, {"scan": digest})
             phases.begin("page")
             content = PageContent(
                 case=case,
@@ -208,27 +213,13 @@ def check_options(scans: Sequence[str], options: Options) -> tuple[float, float]
 
 def _segmenter(options: Options) -> Segmenter:
     """What segments: the classical model, or the one in a checkpoint."""
-    if options.model in CLASSICAL:
-        if options.probabilities:
-            raise UsageError(
-                f"The model {options.model} has no probabilities.", expected="a trained model", remedy="Give --model."
-            )
-        classical = CLASSICAL[options.model]
+    chosen = chosen_model(options)
+    if isinstance(chosen, str):
+        classical = CLASSICAL[chosen]
         return lambda scan, phases: classical(scan, phases.begin, cropped=options.cropped)
-    path = Path(options.model)
-    if not path.is_file():
-        raise UsageError(
-            "There is no model of that name, and no such file.",
-            expected=f"{', '.join(CLASSICAL)}, or a checkpoint that groundglass train wrote",
-            remedy="Check the name, or the path.",
-        )
-    from groundglass.cli.tuning import tune_for_torch
-
-    tune_for_torch()
-    from groundglass.build import load_model
+    model = load(chosen)
     from groundglass.inference.predict import segment_by_model
 
-    model = load_model(path)
     return lambda scan, phases: segment_by_model(
         scan,
         model,
@@ -238,6 +229,39 @@ def _segmenter(options: Options) -> Segmenter:
         on_phase=phases.begin,
         on_progress=phases.advance,
     )
+
+
+def chosen_model(options: Options) -> str | Path:
+    """The name of a classical model, or the file of a trained one: by default the one that the package holds.
+
+    Raises:
+        UsageError: there is none of that name, or it has not what is asked for.
+    """
+    chosen: str | Path = options.model or default_model() or threshold.CARD.name
+    if chosen in CLASSICAL:
+        if options.probabilities:
+            raise UsageError(
+                f"The model {chosen} has no probabilities.", expected="a trained model", remedy="Give --model."
+            )
+        return str(chosen)
+    path = Path(chosen)
+    if not path.is_file():
+        raise UsageError(
+            "There is no model of that name, and no such file.",
+            expected=f"{', '.join(CLASSICAL)}, or a checkpoint that groundglass train wrote",
+            remedy="Check the name, or the path.",
+        )
+    return path
+
+
+def load(path: Path) -> Model:
+    """A trained model; torch is imported here, and not before."""
+    from groundglass.cli.tuning import tune_for_torch
+
+    tune_for_torch()
+    from groundglass.build import load_model
+
+    return load_model(path)
 
 
 def _is_name(name: str) -> bool:
@@ -261,42 +285,46 @@ def in_hounsfield(found: Scan | GreyImage, window: tuple[float, float] | None) -
     """The scan, or what pictures are in HU by the window that is stated or estimated."""
     if isinstance(found, Scan):
         return found
-    if window is None:
-        made = calibrate(histogram(found.grey))
-        window = made.black_hu, made.white_hu
-        where = {
-            "peaks": "its own histogram",
-            "prior": "its soft tissue and a usual window",
-            "stated": "a usual window",
-        }
-        told = f"estimated from {where[made.how]}, which errs by some 60 HU (--window states them)"
-    else:
-        told = "as stated"
-    scan = found.with_window(*window)
+    made = calibration_of(found, window)
+    told = "as stated"
+    if made.how != "stated":
+        of_peaks = "its own histogram" if made.how == "peaks" else "its soft tissue and a usual window"
+        where = "a usual window" if made.soft_grey is None else of_peaks
+        told = f"estimated from {where}, which errs by some 60 HU (--window states them)"
+    scan = found.with_window(made.black_hu, made.white_hu)
     stated = Notice(
-        f"The picture is 8-bit grey; its Hounsfield units are {told}: black is {window[0]:.0f} HU, white is "
-        f"{window[1]:.0f} HU. Everything measured stands and falls with that. A pixel is taken to be 1 mm where the "
-        "method has limits in mm."
+        f"The picture is 8-bit grey; its Hounsfield units are {told}: black is {made.black_hu:.0f} HU, white is "
+        f"{made.white_hu:.0f} HU. Everything measured stands and falls with that. A pixel is taken to be 1 mm where "
+        "the method has limits in mm."
     )
     return replace(scan, source=replace(scan.source, notices=(*scan.source.notices, stated)))
 
 
-def _provenance(options: Options, model: str, window: tuple[float, float] | None, digest: str) -> Provenance:
+def calibration_of(found: GreyImage, window: tuple[float, float] | None) -> Calibration:
+    """What the grey values of pictures are taken to mean: the stated window, or what their histogram tells."""
+    return calibrate(histogram(found.grey)) if window is None else Calibration(*window, "stated")
+
+
+def provenance_of(
+    options: Options, model: ModelCard, window: tuple[float, float] | None, data: Mapping[str, str]
+) -> Provenance:
+    """Where an output of this command comes from; ``data`` are hashes of what was read, those of weights are added."""
     settings: dict[str, Any] = {"views": options.views, "format": options.label_format or "default"}
     if window is not None:
         settings["window"] = list(window)
     if options.cropped:
         settings["cropped"] = True
-    if options.orientation is not None:
-        settings["orientation"] = options.orientation
+    for name in ("orientation", "codes"):
+        if (value := getattr(options, name)) is not None:
+            settings[name] = value
     return Provenance(
         version=__version__,
         command="segment",
         settings=settings,
-        model=model,
+        model=model.name,
         recipe=None,
         seed=None,
-        data={"scan": digest},
+        data={**data, **({"weights": model.digest} if model.digest else {})},
         machine=this_machine(),
     )
 

@@ -45,6 +45,7 @@ from groundglass.io.files import shown
 from groundglass.io.image import read_images
 from groundglass.io.label_maps import read_codes
 from groundglass.labels import NOT_LESION, Region, Tissue, inside, sets_from_codes
+from groundglass.preprocess.calibrate import CLIPPED_WINDOW_HU
 from groundglass.preprocess.orient import Orientation, orient
 from groundglass.scan import Notice
 
@@ -52,8 +53,6 @@ TISSUES: Final[Mapping[int, Tissue]] = {0: NOT_LESION, 1: Tissue.GROUND_GLASS, 2
 CLASSES: Final = "TrainingSet/MultiClassInfection-Train"
 INFECTION: Final = "TrainingSet/LungInfection-Train/Doctor-label/GT"
 UNLABELLED: Final = "TrainingSet/LungInfection-Train/Pseudo-label/Imgs"
-# Of clipped images: soft tissue is white or nearly so; black as in the others.
-CLIPPED_WINDOW_HU: Final = (-1100.0, 50.0)
 MARKED: Final = frozenset({"1", "49", "60", "95"})
 _VOLUME: Final = re.compile(
     r"Data-1_(coronacases|radiopaedia)_org_(?:covid-19-pneumonia-)?([0-9_]+?)(?:-dcm)?_([0-9]+)"

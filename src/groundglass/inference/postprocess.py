@@ -46,7 +46,8 @@ def complete(
     kept = lesions > 0 if field.cropped else keep_lesions(lesions > 0, field)
     codes = np.where(kept, lesions, field.mask.view(np.uint8))
     known = bool(field.mask.any())
-    return Segmentation(codes, _sides(field, kept, scan.spacing_mm), model, field.notices, lung_known=known)
+    sides = _sides(field, kept, scan.spacing_mm)
+    return Segmentation(codes, sides, model, field.notices, lung_known=known, cropped=field.cropped)
 
 
 def _with_lungs(field: LungField, lungs: Mask, spacing_mm: tuple[float, float, float]) -> LungField:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import torch
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 8
 PIXELS: Final = BATCH * 352 * 352  # of larger slices fewer go together: of 512 x 512 three
-# The picture itself, mirrored left-right, top-bottom, and both: axes of (B, K, H, W).
-VIEWS: Final = ((), (3,), (2,), (2, 3))
+# The picture itself, mirrored left-right, top-bottom, and both (axes of (B, K, H, W)); then the same of it transposed.
+VIEWS: Final = tuple((transposed, flips) for transposed in (False, True) for flips in ((), (3,), (2,), (2, 3)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def segment_by_model(
     Args:
         scan: in Hounsfield units.
         model: the trained model.
-        views: 1, or 2 or 4 mirrored ones whose probabilities are averaged.
+        views: 1, or 2, 4 or 8 of the eight symmetries, whose probabilities are averaged.
         cropped: the slices are crops around the lungs, as training pictures may be.
         probabilities: keep those of each region that the model tells.
         on_phase: called with the name of each phase as it begins.
@@ -76,24 +77,108 @@ def segment_by_model(
     on_phase("lung field")
     field = lung_field(scan, cropped=cropped)
     on_phase("lesions")
-    lesions = np.zeros(scan.hu.shape, np.uint8)
+    told = np.zeros(scan.hu.shape, np.uint8)
     asked = channels_of(model.method.outputs) if probabilities else {}
-    lungs = np.zeros(scan.hu.shape, bool) if Tissue.LUNG in model.method.outputs else None
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = frames_of(scan, field, model.preparation)
-    done = 0
-    for numbers, predicted in _predict(scan, frames, model, views):
-        for z, probability in zip(numbers, predicted, strict=True):
-            whole = restore(probability, frames[z])
-            lesions[z] = _codes(whole, model.method.outputs, model.above)
-            if lungs is not None:
-                lungs[z] = lesions[z] == CODE_OF_TISSUE[Tissue.LUNG]
-            for region, channels in asked.items():
-                levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
-        done += len(numbers)
+    answered = answers(((scan.hu[z], where) for z, where in frames.items()), model, views, asked)
+    for done, (z, answer) in enumerate(zip(frames, answered, strict=True), start=1):
+        told[z] = answer.codes
+        for region, plane in answer.levels.items():
+            levels[region][z] = plane
         on_progress(done / len(frames))
-    lesions[lesions == CODE_OF_TISSUE[Tissue.LUNG]] = 0
+    return _completed(told, levels, field, scan, model)
+
+
+def segment_pictures(
+    pictures: Iterable[Scan], model: Model, *, views: int = 1, cropped: bool = False, probabilities: bool = False
+) -> Iterator[Segmentation]:
+    """What `segment_by_model` says of each of many pictures, in turn, each a slice by itself and of any size.
+
+    Args:
+        pictures: one slice each, made of pictures by a window; as many are taken at a time as are predicted together.
+        model: the trained model.
+        views: as there.
+        cropped: they are crops around the lungs; else each is looked at.
+        probabilities: keep those of each region that the model tells.
+
+    Raises:
+        LabelError: (at the first picture) the model was never taught to tell ground glass from consolidation.
+    """
+    needs(model.method.outputs, Region.GROUND_GLASS)
+    asked = channels_of(model.method.outputs) if probabilities else {}
+    waiting = iter(pictures)
+    while part := list(islice(waiting, _together(model.preparation.size))):
+        fields = [lung_field(picture, cropped=cropped) for picture in part]
+        frames = [frames_of(*pair, model.preparation).get(0) for pair in zip(part, fields, strict=True)]
+        seen = [(picture.hu[0], where) for picture, where in zip(part, frames, strict=True) if where is not None]
+        answered = answers(seen, model, views, asked)
+        for picture, field, where in zip(part, fields, frames, strict=True):
+            answer = next(answered) if where is not None else Answer.nothing(picture.hu.shape[1:], asked)
+            levels = {region: plane[None] for region, plane in answer.levels.items()}
+            yield _completed(answer.codes[None], levels, field, picture, model)
+
+
+def _completed(
+    told: NDArray[np.uint8],
+    levels: Mapping[Region, NDArray[np.uint8]],
+    field: LungField,
+    scan: Scan,
+    model: Model,
+) -> Segmentation:
+    """A whole label map of what the model says, codes ``[z, y, x]``: lesions, and lung where it knows lung."""
+    lung = CODE_OF_TISSUE[Tissue.LUNG]
+    lesions = np.where(told > lung, told, np.uint8(0))
+    lungs = told == lung if Tissue.LUNG in model.method.outputs else None
     return replace(complete(lesions, field, scan, model.card, lungs), probabilities=levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of a slice, on the slice's own grid.
+
+    Attributes:
+        codes: uint8 (H, W), 1 lung, 2 ground-glass opacity, 3 consolidation, else 0.
+        levels: of each region that was asked for, its probability, uint8 (H, W), 255 is certain.
+    """
+
+    codes: NDArray[np.uint8]
+    levels: Mapping[Region, NDArray[np.uint8]]
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, ...], asked: Iterable[Region]) -> Self:
+        """Where no lung is found in a slice that is no crop, the model is not asked."""
+        empty = np.zeros(shape, np.uint8)
+        return cls(empty, dict.fromkeys(asked, empty))
+
+
+def answers(
+    slices: Iterable[tuple[NDArray[Any], Frame]], model: Model, views: int, asked: Mapping[Region, Sequence[int]]
+) -> Iterator[Answer]:
+    """The answer to each slice, in their order; as many are predicted together as go well.
+
+    Args:
+        slices: HU (H, W) and the frame of each.
+        model: the trained model.
+        views: as in `segment_by_model`.
+        asked: regions whose probabilities are wanted, and their channels.
+    """
+    waiting, outputs = iter(slices), model.method.outputs
+    while part := list(islice(waiting, _together(model.preparation.size))):
+        images = np.stack([prepare_image(hu, where, model.preparation.window_hu) for hu, where in part])
+        for probability, (_, where) in zip(
+            predict_batch(model.method, torch.from_numpy(images)[:, None], views).numpy(), part, strict=True
+        ):
+            whole = restore(probability, where)
+            yield Answer(
+                _codes(whole, outputs, model.above),
+                {region: _bytes(whole[channels].sum(axis=0)) for region, channels in asked.items()},
+            )
+
+
+def _bytes(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = np.rint(255 * probability.clip(0, 1)).astype(np.uint8)
+    return levels
 
 
 def channels_of(outputs: Sequence[int]) -> dict[Region, list[int]]:
@@ -128,19 +213,15 @@ def frames_of(scan: Scan, field: LungField, preparation: Preparation) -> dict[in
     return {z: frame(shape, box, preparation) for z, box in enumerate(boxes) if box is not None}
 
 
-def _predict(
-    scan: Scan, frames: dict[int, Frame], model: Model, views: int
-) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-    for part in parts(list(frames), model.preparation.size):
-        batch = images_of(scan, part, frames, model.preparation)
-        yield part, predict_batch(model.method, batch, views).numpy()
-
-
 def parts(numbers: Sequence[int], size: tuple[int, int]) -> Iterator[list[int]]:
     """Numbers of slices of (height, width) pixels, as many at a time as are predicted together."""
-    count = max(1, min(BATCH, PIXELS // (size[0] * size[1])))
+    count = _together(size)
     for start in range(0, len(numbers), count):
         yield list(numbers[start : start + count])
+
+
+def _together(size: tuple[int, int]) -> int:
+    return max(1, min(BATCH, PIXELS // (size[0] * size[1])))
 
 
 def predicted(
@@ -162,11 +243,13 @@ def images_of(
 
 @torch.inference_mode()
 def predict_batch(method: Method, image: torch.Tensor, views: int = 1) -> torch.Tensor:
-    """Mean probabilities (B, K, H, W), float32, over mirrored views of images (B, 1, H, W)."""
+    """Mean probabilities (B, K, H, W), float32, over views of images (B, 1, H, W): the first so many of ``VIEWS``."""
     total: torch.Tensor | None = None
-    for flips in VIEWS[:views]:
-        with on_device(method, image.flip(flips)) as seen:
+    for transposed, flips in VIEWS[:views]:
+        view = image.mT if transposed else image
+        with on_device(method, view.flip(flips)) as seen:
             told = method.predict(seen).float().flip(flips)
+        told = told.mT if transposed else told
         total = told if total is None else total + told
     assert total is not None  # noqa: S101 - there is at least one view
     return (total / views).cpu().contiguous()

@@ -21,7 +21,8 @@ class ModelCard:
         summary: one sentence: how it decides.
         trained_on: what it learnt from, a sentence; for a classical model, that it learnt from nothing.
         lung_from: where lung comes from, a sentence.
-        sources: the references it stands on.
+        sources: the references it stands on; of weights, their data and terms.
+        digest: of the file of weights, SHA-256, 64 hex digits; empty for a classical model.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ModelCard:
     trained_on: str
     lung_from: str
     sources: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class Segmentation:
         model: what made it.
         notices: what a reader of the result has to know.
         lung_known: whether lung was found; where it was not, nothing is a share of it.
+        cropped: whether the slices were taken for crops around the lungs.
         probabilities: of each region that the model tells, uint8 ``[z, y, x]``, 255 is certain; where asked for.
     """
 
@@ -49,4 +52,5 @@ class Segmentation:
     model: ModelCard
     notices: tuple[Notice, ...] = ()
     lung_known: bool = True
+    cropped: bool = False
     probabilities: Mapping[Region, NDArray[np.uint8]] = field(default_factory=dict)

@@ -63,6 +63,22 @@ def write_labels(
         write_nifti(path, codes, scan)
 
 
+def write_values(path: str | os.PathLike[str], values: NDArray[np.uint8], scan: Scan | GreyImage) -> None:
+    """Write codes of any table, or probabilities, as grey PNG, the way the pictures lie.
+
+    Grey, not a palette's colours: a byte is the value, whatever reads it.
+
+    Args:
+        path: as for pictures in `write_labels`.
+        values: uint8, on the canonical grid ``[z, y, x]`` of the scan.
+        scan: what was segmented.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    write_grey_images(path, _planes(values, scan))
+
+
 def write_probabilities(
     path: str | os.PathLike[str],
     levels: NDArray[np.uint8],
@@ -83,7 +99,7 @@ def write_probabilities(
         WriteError: it could not be written.
     """
     if format == "image":
-        write_grey_images(path, _planes(levels, scan))
+        write_values(path, levels, scan)
     elif format == "nrrd":
         write_nrrd(path, levels, scan)
     else:

@@ -8,7 +8,8 @@ to tell: where soft tissue lies, and how dark it gets.
    (air in airways) and the lung peak both speak, and so does how common a width is. The lung peak is heard on one
    side only: lung is hardly ever darker than `LUNG_HU`, but in a lung full of haze the lung peak *is* haze and may
    lie anywhere above.
-3. Without an anchor (soft tissue clipped to white, or no peak) the stated window is taken, else a usual one.
+3. Without an anchor (soft tissue clipped to white, or no peak) the stated window is taken; else, where it is clipped,
+   one in which it is white, or a usual one.
 
 Errors, measured on real lung crops rendered through five windows, stand in ``docs/decisions.md``; training jitters
 intensity by at least as much.
@@ -34,6 +35,7 @@ BLACK_HU: Final = (-1400.0, -900.0)
 WIDTH_HU: Final = (1000.0, 3000.0)
 USUAL_WIDTH_HU: Final = 1500.0
 USUAL_WINDOW_HU: Final = (-1250.0, 250.0)  # the middle of those in use for lungs
+CLIPPED_WINDOW_HU: Final = (-1100.0, 50.0)  # of clipped pictures: soft tissue is white or nearly so; black as in others
 CLIPPED_SHARE: Final = 0.2  # of pixels at white above which soft tissue is clipped
 _SMOOTHING: Final = 2.0  # grey levels
 _SMALLEST_PEAK: Final = 0.06  # of the highest
@@ -98,7 +100,7 @@ def calibrate(counts: Histogram, stated: tuple[float, float] | None = None) -> C
         )
     soft, lung = _peaks(counts)
     if soft is None:
-        black, white = stated or USUAL_WINDOW_HU
+        black, white = stated or (CLIPPED_WINDOW_HU if _is_clipped(counts) else USUAL_WINDOW_HU)
         return Calibration(black, white, "stated" if stated else "prior", None, lung)
     dark = float(np.searchsorted(np.cumsum(counts), _DARKEST * counts.sum()))
     width = _likeliest_width(soft, lung, dark)
@@ -112,12 +114,15 @@ def _peaks(counts: Histogram) -> tuple[float | None, float | None]:
     What is black or white by clipping is no peak. The parts are divided by Otsu's threshold.
     """
     inner = counts.astype(float)
-    clipped_white = counts[250:].sum() / counts.sum() > CLIPPED_SHARE
     inner[0], inner[255] = inner[1], inner[254]
     smooth = ndimage.gaussian_filter1d(inner, _SMOOTHING, mode="nearest")
     divide = _otsu(counts)
-    soft = None if clipped_white else _highest(smooth, divide, 255, 1.0)
+    soft = None if _is_clipped(counts) else _highest(smooth, divide, 255, 1.0)
     return soft, _highest(smooth, 0, divide, _VALLEY)
+
+
+def _is_clipped(counts: Histogram) -> bool:
+    return bool(counts[250:].sum() / counts.sum() > CLIPPED_SHARE)
 
 
 def _highest(smooth: NDArray[np.float64], low: int, high: int, valley: float) -> float | None:

@@ -32,6 +32,8 @@ GAS_HU: Final = -960.0  # mean of a component that is gas, not lung
 SPLITTING_MM: Final = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
 SMALLEST_SHARE: Final = 0.15  # of the smaller part against the larger when lungs are split
 APART: Final = 0.3  # of the lungs' width, between the middles of the two
+# Of a picture's border, air: in 1,650 crops around the lungs up to 0.34, in 175 whole slices of three scans from 0.60.
+BORDER_AIR: Final = 0.45
 IMPLAUSIBLE_RATIO: Final = 0.4  # the smaller lung is usually 0.75 to 0.95 of the larger
 RIGHT, LEFT = 1, 2
 
@@ -92,16 +94,23 @@ def find_lungs(scan: Scan, *, cropped: bool = False) -> LungField:
 
 
 def lung_field(scan: Scan, *, cropped: bool = False) -> LungField:
-    """The lung field by `find_lungs`; pictures in which it finds no lung are taken for crops around the lungs.
+    """The lung field by `find_lungs`; pictures that look like crops around the lungs are taken for such.
 
-    In a crop the lungs reach the border, where in a whole slice there is air outside the body.
+    Around a whole slice there is air outside the body, at most of its border. In a crop the lungs reach the border, and
+    are taken for air outside.
     """
-    field = find_lungs(scan, cropped=cropped)
-    if cropped or field.mask.any() or scan.source.format != "image":
-        return field
+    if cropped or scan.source.format != "image" or not looks_cropped(scan):
+        return find_lungs(scan, cropped=cropped)
     field = find_lungs(scan, cropped=True)
-    taken = Notice("No lung was found as in a whole slice, so the picture is taken for a crop around the lungs.")
+    taken = Notice("Little of the picture's border is air, so it is taken for a crop around the lungs.")
     return replace(field, notices=(taken, *field.notices))
+
+
+def looks_cropped(scan: Scan) -> bool:
+    """Whether the border of its slices is for the most part no air."""
+    border = np.ones(scan.hu.shape[1:], bool)
+    border[1:-1, 1:-1] = False
+    return bool((scan.hu[:, border] < AIR_BELOW_HU).mean() < BORDER_AIR)
 
 
 def _touching_the_sides(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -40,6 +40,7 @@ def as_json(case: str, burden: Burden, segmentation: Segmentation) -> dict[str, 
     return {
         "case": case,
         "model": segmentation.model.name,
+        "weights_sha256": segmentation.model.digest or None,
         "units": {
             "volume_ml": "mL",
             "percent_of_lung": "percent of the zone's lung field",

@@ -1,0 +1,103 @@
+"""The model that ``segment`` takes unless told otherwise, and the one that the package holds."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from groundglass import default, runs
+from groundglass.build import load_model
+from groundglass.engine import checkpoint
+from groundglass.inference.predict import needs
+from groundglass.labels import Region
+from groundglass.recipe import Recipe
+from groundglass.store import open_store
+from tests.cli.conftest import FILES
+from tests.toy_store import make_store
+
+DOCS = Path(__file__).parents[2] / "docs"
+RECIPE = {
+    "data": {"store": "absent", "unlabelled": False},
+    "network": {"name": "unet", "settings": {"widths": [4, 8]}},
+    "stage": [{"method": "supervised", "training": {"steps": 1, "batch": 2, "precision": "float32"}}],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    runs.train(Recipe.parse(RECIPE), open_store(make_store(folder / "toy")), folder / "run")
+    return folder / "run" / "model.safetensors"
+
+
+def test_an_export_is_what_segment_takes_and_page_and_measurements_name_it(run, dicom, trained, tmp_path, monkeypatch):
+    file = tmp_path / "ship" / "model.safetensors"
+    words = ("--half", "--name", "trial <1>", "--source", "Trained on toys: for playing only.")
+    ended = run("models", "export", trained, "-o", file, *words)
+    assert ended.code == 0, ended.err
+    digest = re.search(r"SHA-256 ([0-9a-f]{64})", ended.out)[1]
+    monkeypatch.setattr("groundglass.cli.segment.default_model", lambda: file)
+    ended = run("segment", dicom, "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    page = (tmp_path / "out" / "page.html").read_text()
+    assert "trial &lt;1&gt;" in page
+    assert digest[:16] in page
+    assert "for playing only" in page
+    record = json.loads((tmp_path / "out" / "measurements.json").read_text())
+    assert (record["model"], record["weights_sha256"]) == ("trial <1>", digest)
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["data"]["weights"] == digest
+    ended = run("segment", dicom, "-o", tmp_path / "two", "--model", "threshold")
+    record = json.loads((tmp_path / "two" / "measurements.json").read_text())
+    assert (record["model"], record["weights_sha256"]) == ("threshold", None)
+
+
+def test_without_weights_in_the_package_the_classical_model_segments(run, dicom, tmp_path):
+    assert run("segment", dicom, "-o", tmp_path).code == 0
+    assert json.loads((tmp_path / "measurements.json").read_text())["model"] == "threshold"
+
+
+@pytest.mark.parametrize(("target", "says"), [("folder", "no file of weights"), ("a.pt", "no file of weights")])
+def test_an_export_that_cannot_be(run, trained, tmp_path, target, says):
+    (tmp_path / "folder").mkdir()
+    ended = run("models", "export", trained, "-o", tmp_path / target)
+    assert ended.code == 2
+    assert says in ended.error
+    (tmp_path / "bad.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0 nothing")
+    assert (
+        "no checkpoint" in run("models", "export", tmp_path / "bad.safetensors", "-o", tmp_path / "x.safetensors").error
+    )
+    assert run("models", "export", tmp_path / "absent.safetensors", "-o", tmp_path / "x.safetensors").code == 2
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_the_package_finds_its_weights_where_they_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(default, "MODEL", tmp_path / "model.safetensors")
+    assert default.default_model() is None
+    default.MODEL.write_bytes(b"")
+    assert default.default_model() == default.MODEL
+
+
+packaged = pytest.mark.skipif(default.default_model() is None, reason="the package holds no weights")
+
+
+@packaged
+def test_the_weights_of_the_package_are_small_load_and_know_what_is_asked():
+    assert default.MODEL.stat().st_size <= default.LARGEST == 15_000_000
+    needs(load_model(default.MODEL).method.outputs, Region.GROUND_GLASS)
+    text = json.dumps(checkpoint.read(default.MODEL)[1])
+    assert not re.search(r"/(home|root|tmp|work|Users|mnt)\b|\\\\", text)
+
+
+@packaged
+def test_the_card_of_the_weights_is_of_them_and_its_numbers_stand_in_a_table_of_the_docs():
+    card = default.MODEL.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
+    assert load_model(default.MODEL).card.digest in card
+    assert "LICENSE-WEIGHTS" in card
+    assert default.MODEL.with_name("LICENSE-WEIGHTS").is_file()
+    documented = "\n".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")).splitlines()
+    rows = [line for line in card.splitlines() if line.startswith("|") and re.search(r"\d\.\d{3}", line)]
+    assert rows
+    for row in rows:
+        assert row in documented
