@@ -390,6 +390,7 @@ def _batches(
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
+        augment_unlabelled=make_augmentation(training.unlabelled_augmentation or training.augmentation),
         rank=launch.rank,
         processes=launch.count,
     )
