@@ -16,7 +16,7 @@ from groundglass.engine.log import LOG_FILE
 from groundglass.errors import ReadError, TrainingError
 from groundglass.io.atomic import PARTIAL
 from groundglass.methods._method import Update
-from tests.engine.toy import Plain, Toy, batches, load, training
+from tests.engine.toy import Plain, Toy, batches, jitter, load, training
 
 
 def equal(first, second):
@@ -150,6 +150,14 @@ def test_an_unlabelled_batch_has_no_label():
     assert isinstance(unlabelled, Unlabelled)
     assert unlabelled.image.shape == (3, 1, 8, 8)
     assert not hasattr(unlabelled, "label_set")
+
+
+def test_unlabelled_slices_are_augmented_by_their_own():
+    pools = {"labelled": Pool(1, load), "unlabelled": Pool(1, load), "sizes": (1, 1)}
+    plain = torch.from_numpy(load(0)[0])
+    for own, changed in ((None, (True, False)), (jitter, (True, True))):
+        found = batches(**pools, augment_unlabelled=own).at(0)
+        assert tuple(not torch.equal(batch.image[0, 0], plain) for batch in found) == changed
 
 
 def test_batches_come_in_order_and_a_fault_in_making_one_is_raised():
