@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundglass.build import make_network
+from groundglass.build import make_network, method_of
 from groundglass.cli.study import _digest
 from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.trials import read_rows
 from groundglass.lookup import names
+from groundglass.methods._both import Both
 from groundglass.recipe import load
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
@@ -211,3 +212,23 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
     repaired = found["repaired"]
     assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
     assert len(every) == 4
+
+
+def test_peers_stand_on_one_footing():
+    """One network, as many steps and slices a step, the same rates; every method for both kinds of slices is there."""
+    found = {path.stem: load(path) for path in sorted((SHIPPED / "peers").glob("*.toml"))}
+    assert len({recipe.digest for recipe in found.values()}) == len(found)
+    both = {name for name in names("groundglass.methods") if issubclass(method_of(name), Both)}
+    assert {recipe.stage[-1].method for recipe in found.values()} == both | {"supervised"}
+    for name, recipe in found.items():
+        assert recipe.network == found["supervised"].network
+        assert recipe.data.unlabelled == (name != "supervised")
+        assert sum(stage.rounds * stage.training.steps for stage in recipe.stage) == 150
+        for stage in recipe.stage:
+            averaged = stage.training.ema or stage.settings["ema"]  # a teacher, or else the weights
+            assert (averaged, bool(stage.training.ema)) == (0.96, "ema" not in stage.settings)
+            alike = ("batch", "rate", "encoder_rate", "augmentation")
+            first = found["supervised"].stage[0].training
+            assert [getattr(stage.training, key) for key in alike] == [getattr(first, key) for key in alike]
+            if stage.method in both:
+                assert (stage.training.unlabelled_batch, stage.training.unlabelled_augmentation) == (8, "weak")
