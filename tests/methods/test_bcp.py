@@ -32,9 +32,10 @@ def test_dice_of_each_part_is_over_its_own_pixels():
 
 
 def test_each_part_is_taught_its_own_labels():
-    """Greys tell who is who: labelled 0.9 with label 3, unlabelled 0.1, which the teacher calls 12: all right."""
+    """Greys tell who is who: labelled 0.9 with label 3, unlabelled 0.1 and 0.9, which the teacher calls 12 and 3."""
     method = BCP(Grey(), OUTPUTS, Config(dice=0.0))
-    (update,) = method.updates(labelled(3, 0.9, SIZE), unlabelled(0.1, SIZE), Progress(0, 1))
+    bare = Unlabelled(torch.tensor([0.1, 0.9]).view(2, 1, 1, 1).expand(2, 1, *SIZE))
+    (update,) = method.updates(labelled(3, 0.9, SIZE, count=2), bare, Progress(0, 1))
     right = 1.5 * -log(0.9)
     assert {name: loss.item() for name, loss in update.losses.items()} == pytest.approx(
         {"inward": right, "outward": right}
