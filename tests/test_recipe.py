@@ -1,5 +1,6 @@
 """Recipes that extend another, and those that the repository ships."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from groundglass.build import make_network, method_of
 from groundglass.cli.study import _digest
 from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.trials import read_rows
-from groundglass.lookup import names
+from groundglass.lookup import find, names
 from groundglass.methods._both import Both
 from groundglass.recipe import load
 
@@ -232,3 +233,10 @@ def test_peers_stand_on_one_footing():
             assert [getattr(stage.training, key) for key in alike] == [getattr(first, key) for key in alike]
             if stage.method in both:
                 assert (stage.training.unlabelled_batch, stage.training.unlabelled_augmentation) == (8, "weak")
+
+
+def test_the_peers_page_names_the_networks_whose_features_can_be_changed():
+    page = (SHIPPED.parent / "docs" / "peers.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"take networks that let it:(.*?)\. Others", page, re.DOTALL)
+    package = "groundglass.networks"
+    assert set(re.findall(r"`(\w+)`", told)) == {name for name in names(package) if find(package, name).changeable}
