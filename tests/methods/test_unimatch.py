@@ -12,7 +12,7 @@ from tests.methods.grey import OUTPUTS, Grey, labelled, row, unlabelled
 
 
 def test_features_and_two_strong_views_are_taught_the_weak_view(monkeypatch):
-    """Eq. 8: lambda H(p^w, p^fp) + mu / 2 (H(p^w, p^s1) + H(p^w, p^s2)), over four pixels of which two are believed."""
+    """L_u: lambda H(p^w, p^fp) + mu / 2 (H(p^w, p^s1) + H(p^w, p^s2)), over four pixels of which two are believed."""
     greys = iter((0.8, 0.7))
     monkeypatch.setattr(
         unimatch, "strong_view", lambda weak, said, *_: (torch.full_like(weak.image, next(greys)), said)

@@ -3,8 +3,8 @@
 | here | there |
 |---|---|
 | ``first``, ``second`` | f(theta_1), f(theta_2): one architecture, other first weights |
-| ``cross_entropy``, ``dice`` of either | L_s, eq. 1 |
-| ``cross``: each is taught what the other answers | L_cps of the unlabelled, eq. 2 and 3 |
+| ``cross_entropy``, ``dice`` of either | L_s |
+| ``cross``: each is taught what the other answers | L_cps, that of the unlabelled slices |
 | ``weight`` | lambda |
 | ``cutmix`` | "CPS + CutMix": mixed slices, taught by what is said of the whole ones, mixed alike |
 

@@ -4,9 +4,9 @@
 |---|---|
 | the unlabelled batch | x^w = A^w(x^u); a recipe says ``unlabelled_augmentation = "weak"`` |
 | ``strong_view``, twice | x^s1, x^s2, section 3.3 |
-| ``dropped`` between the network's two ways | P, and h(P(e^w)), eq. 4 and 5 |
+| ``dropped`` between the network's two ways | P, and h(P(e^w)), section 3.2 |
 | ``threshold`` | tau |
-| ``features``, ``strong``, their weights | the terms of eq. 8, lambda and mu |
+| ``features``, ``strong``, their weights | the terms of the whole L_u, section 3.4; lambda and mu |
 
 As released, labelled slices and weak views pass the network as one batch, the dropped features beside the whole ones,
 so that the way down is gone once; the strong views are another batch.
@@ -83,7 +83,7 @@ class UniMatch(OfBoth):
         generator = noise_of(config.seed, progress)
 
         def doubled(features: Tensor) -> Tensor:
-            return torch.cat([features, dropped(features[known:], config.dropout, generator)])  # P(e^w), eq. 4
+            return torch.cat([features, dropped(features[known:], config.dropout, generator)])  # P(e^w)
 
         with self.network.changed(doubled):
             logits = self.network(torch.cat([labelled.image, weak.image]))
@@ -100,7 +100,7 @@ class UniMatch(OfBoth):
             {
                 **self.labelled_losses(of_labelled, labelled.label_set),
                 "features": config.features * pseudo_cross_entropy(of_dropped, said, self.outputs),
-                "strong": config.strong / 2 * (first + second),  # eq. 8
+                "strong": config.strong / 2 * (first + second),  # mu / 2 of each
             },
             told={"trusted": (said != int(UNKNOWN)).float().mean()},
         )
