@@ -1,15 +1,17 @@
 """Recipes that extend another, and those that the repository ships."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from groundglass.build import make_network
+from groundglass.build import make_network, method_of
 from groundglass.cli.study import _digest
 from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.trials import read_rows
-from groundglass.lookup import names
+from groundglass.lookup import find, names
+from groundglass.methods._both import Both
 from groundglass.recipe import load
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
@@ -221,3 +223,30 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
     repaired = found["repaired"]
     assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
     assert len(every) == 4
+
+
+def test_peers_stand_on_one_footing():
+    """One network, as many steps and slices a step, the same rates; every method for both kinds of slices is there."""
+    found = {path.stem: load(path) for path in sorted((SHIPPED / "peers").glob("*.toml"))}
+    assert len({recipe.digest for recipe in found.values()}) == len(found)
+    both = {name for name in names("groundglass.methods") if issubclass(method_of(name), Both)}
+    assert {recipe.stage[-1].method for recipe in found.values()} == both | {"supervised"}
+    for name, recipe in found.items():
+        assert recipe.network == found["supervised"].network
+        assert recipe.data.unlabelled == (name != "supervised")
+        assert sum(stage.rounds * stage.training.steps for stage in recipe.stage) == 150
+        for stage in recipe.stage:
+            averaged = stage.training.ema or stage.settings["ema"]  # a teacher, or else the weights
+            assert (averaged, bool(stage.training.ema)) == (0.96, "ema" not in stage.settings)
+            alike = ("batch", "rate", "encoder_rate", "augmentation")
+            first = found["supervised"].stage[0].training
+            assert [getattr(stage.training, key) for key in alike] == [getattr(first, key) for key in alike]
+            if stage.method in both:
+                assert (stage.training.unlabelled_batch, stage.training.unlabelled_augmentation) == (8, "weak")
+
+
+def test_the_peers_page_names_the_networks_whose_features_can_be_changed():
+    page = (SHIPPED.parent / "docs" / "peers.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"take networks that let it:(.*?)\. Others", page, re.DOTALL)
+    package = "groundglass.networks"
+    assert set(re.findall(r"`(\w+)`", told)) == {name for name in names(package) if find(package, name).changeable}

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from groundglass import handover, runs
-from groundglass.build import load_model, make_network
+from groundglass.build import load_model, make_network, method_of
 from groundglass.engine import checkpoint
 from groundglass.errors import LabelError, ReadError, UsageError
+from groundglass.lookup import names
+from groundglass.methods._both import Both
 from groundglass.priors import refuse_truth
 from groundglass.recipe import Network, Recipe
 from groundglass.store import open_store
@@ -162,6 +164,8 @@ PLAIN = {"method": "supervised"} | LONG
 ROUNDS = PLAIN | {"rounds": 2, "labels": {"count": 3}}
 SOFT = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True}}
 SHARED = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True, "share": 0.5, "views": 2}}
+WEAK = {"training": LONG["training"] | {"augmentation": "strong", "unlabelled_augmentation": "weak", "ema": 0.9}}
+OF_BOTH = [name for name in names("groundglass.methods") if issubclass(method_of(name), Both)]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +177,9 @@ SHARED = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True, "share": 0.5
         (recipe(PLAIN, ROUNDS), 3),
         (recipe(PLAIN, SOFT), 3),
         (recipe(PLAIN, SHARED), 3),
+        *((recipe({"method": name, **WEAK}), 1) for name in OF_BOTH),
     ],
-    ids=["single", "multi", "first round", "second round", "soft round", "soft round, shared"],
+    ids=["single", "multi", "first round", "second round", "soft round", "soft round, shared", *OF_BOTH],
 )
 def test_killed_between_two_checkpoints_of_a_phase_it_ends_in_the_same_weights(store, tmp_path, made, training):
     """Killed in step 3, it goes on from step 2; inpainting and its coach have a test of their own, above."""
@@ -196,7 +201,8 @@ def test_runs_share_priors_that_are_made_alike(store, tmp_path):
         told.append(folder.relative_to(tmp_path).parts[0])
         yield lambda report: None
 
-    with_unlabelled = [SINGLE | {"training": SINGLE["training"] | {"unlabelled_batch": 1}}]
+    unseen = {"unlabelled_batch": 1, "unlabelled_augmentation": "none"}
+    with_unlabelled = [SINGLE | {"training": SINGLE["training"] | unseen}]
     first = recipe(MULTI, network=TWO, prior=PRIOR)
     second = recipe(MULTI, network=TWO, prior=PRIOR | {"stage": with_unlabelled}, above=0.5)
     for name, made in (("first", first), ("second", second), ("alone", second)):

@@ -105,6 +105,7 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
         accumulate: minibatches a step.
         ema: of the weights that are saved, 0 for none.
         augmentation: a file of ``groundglass.augment``, or ``none``.
+        unlabelled_augmentation: the same for unlabelled slices; None: as the labelled ones.
         frozen: parts of the network that stay as they are, such as ``stem`` or ``down.0``.
         precision: ``auto`` is bf16 where the machine has it.
         checkpoint_every: steps between checkpoints.
@@ -116,6 +117,7 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
     accumulate: Positive = 1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augmentation: str | None = "strong"
+    unlabelled_augmentation: str | None = None
     frozen: list[str] = []
     precision: Literal["auto", "float32", "bf16"] = "auto"
     checkpoint_every: Positive = 200

@@ -37,7 +37,9 @@ from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
 
 LABELS_FOLDER: Final = "labels"  # of a stage that makes some
-UNSEEN: Final = Training.model_fields["unlabelled_batch"].default  # what a stage that looks at none may say
+UNSEEN: Final = {  # of a training without unlabelled slices, which may say anything of them
+    key: Training.model_fields[key].default for key in ("unlabelled_batch", "unlabelled_augmentation")
+}
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 ALONE: Final = processes.Launch()
 # Of a stage's name, steps and folder: what is told of each of its steps while it runs.
@@ -204,7 +206,7 @@ def _alone(recipe: Recipe, prior: Prior) -> Recipe:
     stages = [
         stage
         if method_of(stage.method).takes_unlabelled
-        else stage.model_copy(update={"training": stage.training.model_copy(update={"unlabelled_batch": UNSEEN})})
+        else stage.model_copy(update={"training": stage.training.model_copy(update=UNSEEN)})
         for stage in prior.stage
     ]
     looks = any(method_of(stage.method).takes_unlabelled for stage in stages)
@@ -392,6 +394,7 @@ def _batches(
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=recipe.seed,
         augment=make_augmentation(training.augmentation),
+        augment_unlabelled=make_augmentation(training.unlabelled_augmentation or training.augmentation),
         rank=launch.rank,
         processes=launch.count,
         guessed=(Pool(len(guessed), lambda i: load(len(known) + i)), own) if own else None,

@@ -1,6 +1,6 @@
 import torch
 
-from groundglass.augment.cutmix import cutmix, cuts
+from groundglass.augment.cutmix import boxes, cutmix, cuts
 from groundglass.batches import Labelled, Unlabelled
 
 
@@ -47,3 +47,12 @@ def test_boxes_are_rectangles_that_hold_half_of_an_image_on_average():
 def test_a_share_of_the_samples_is_cut():
     cut = cuts((1000, 1, 40, 40), seeded(), share=0.3).box.flatten(1).any(dim=1)
     assert 0.25 < cut.float().mean() < 0.33
+
+
+def test_boxes_of_a_stated_size_lie_anywhere_inside():
+    tall, wide = torch.full((200, 1), 1 / 2), torch.full((200, 1), 1 / 4)
+    box = boxes((8, 12), tall, wide, seeded())
+    assert (box.shape, box.dtype) == ((200, 1, 8, 12), torch.bool)
+    assert (box.any(dim=3).sum(dim=2) == 4).all()
+    assert (box.any(dim=2).sum(dim=2) == 3).all()
+    assert len({tuple(one.nonzero()[0].tolist()) for one in box[:, 0]}) == 5 * 10

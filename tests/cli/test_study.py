@@ -97,6 +97,42 @@ def test_budget_has_a_row_for_each_number_of_labels_and_a_curve(run, store, reci
     assert (tmp_path / "out" / "curve.svg").read_text().startswith("<svg")
 
 
+ROUNDS = """
+[[stage]]
+method = "supervised"
+rounds = 2
+labels = { count = 2 }
+[stage.training]
+steps = 2
+batch = 4
+precision = "float32"
+"""
+
+
+def test_a_budget_compares_with_the_supervised_recipe_those_with_rounds_too(run, store, recipes, tmp_path):
+    """Whatever the order of their names; of two labels the others count as unlabelled, and are labelled by rounds."""
+    plain, teacher = recipes
+    rounds = tmp_path / "a_rounds.toml"
+    rounds.write_text(plain.read_text() + ROUNDS)
+    words = ("--labels", "2,8", "--seeds", "1", "--fold", "0", "-q")
+    ended = run("study", "budget", rounds, teacher, plain, "--store", store, "-o", tmp_path / "out", *words)
+    assert ended.code == 0, ended.err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    infection = [entry for entry in summary["entries"] if entry["region"] == "infection"]
+    assert [(entry["labels"], entry["recipe"]) for entry in infection] == [
+        (labels, name) for labels in "28" for name in ("plain", "a_rounds", "teacher")
+    ]
+    assert all((entry["against_first"] is None) == (entry["recipe"] == "plain") for entry in infection)
+
+
+def test_more_labels_than_a_fold_leaves_are_refused_before_anything_is_trained(run, store, recipes, tmp_path):
+    words = ("--labels", "2,9", "--seeds", "1", "--fold", "0", "-q")
+    ended = run("study", "budget", *recipes, "--store", store, "-o", tmp_path / "out", *words)
+    assert ended.code == 2
+    assert "9 labelled slices are asked for, 8 can be trained on" in ended.error
+    assert not (tmp_path / "out" / "results.csv").exists()
+
+
 def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
     split = {"format": 1, "seed": 9, "folds": 2, "fold_of_group": {f"g{n}": int(n > 0) for n in range(5)}}
     (tmp_path / "split.json").write_text(json.dumps(split))
@@ -129,6 +165,9 @@ def test_a_study_that_cannot_be(run, store, recipes, tmp_path, command, words, s
 def test_a_budget_without_a_supervised_recipe_is_refused(run, store, recipes, tmp_path):
     ended = run("study", "budget", recipes[1], "--store", store, "-o", tmp_path / "out")
     assert ended.code == 2
+    assert "without a supervised recipe" in ended.error
+    recipes[0].write_text(recipes[0].read_text() + ROUNDS)
+    ended = run("study", "budget", recipes[0], "--store", store, "-o", tmp_path / "out")
     assert "without a supervised recipe" in ended.error
 
 

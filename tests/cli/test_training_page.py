@@ -1,6 +1,7 @@
 """docs/training.md says what is so: every key and its default, and its commands run."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import nibabel
@@ -9,6 +10,9 @@ import pytest
 from PIL import Image
 
 from groundglass import recipe
+from groundglass.build import method_of
+from groundglass.lookup import find_module, names
+from groundglass.methods._both import Both, BothConfig
 from tests.thorax import AFFINE, draw
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
@@ -43,6 +47,18 @@ def test_the_page_has_every_key_of_a_recipe_with_its_default():
         key: default for key, default in keys.items() if key not in tables
     }
     assert {key for key in told if "." in key and not key.endswith((".csv", ".safetensors"))} <= set(keys)
+
+
+def test_the_page_has_every_setting_of_the_methods_for_both_kinds_of_slices():
+    told = dict(re.findall(r"^\| `([a-z_]+)` \| (`[a-z_]+` [0-9.]+(?:, .*)?) \|$", PAGE, re.MULTILINE))
+    methods = [name for name in names("groundglass.methods") if issubclass(method_of(name), Both)]
+    common = {field.name for field in fields(BothConfig)}
+    assert sorted(told) == sorted(methods)
+    for name in methods:
+        config = find_module("groundglass.methods", name).Config
+        own = {field.name: field.default for field in fields(config) if field.name not in common}
+        stated = {key: float(value) for key, value in re.findall(r"`([a-z_]+)` ([0-9.]+)", told[name])}
+        assert stated == pytest.approx(own, abs=1e-3)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from groundglass.engine.log import LOG_FILE
 from groundglass.errors import ReadError, TrainingError
 from groundglass.io.atomic import PARTIAL
 from groundglass.methods._method import Update
-from tests.engine.toy import Plain, Toy, batches, load, training
+from tests.engine.toy import Plain, Toy, batches, jitter, load, training
 
 
 def equal(first, second):
@@ -195,6 +195,14 @@ def test_a_batch_takes_so_many_slices_of_a_second_pool_and_every_one_of_each_in_
     assert sorted(i for name, i in drawn if name == "b") == list(range(9))
     times = Counter(i for name, i in drawn if name == "a")
     assert (len(times), max(times.values())) == (4, 2)  # six draws of four
+
+
+def test_unlabelled_slices_are_augmented_by_their_own():
+    pools = {"labelled": Pool(1, load), "unlabelled": Pool(1, load), "sizes": (1, 1)}
+    plain = torch.from_numpy(load(0)[0])
+    for own, changed in ((None, (True, False)), (jitter, (True, True))):
+        found = batches(**pools, augment_unlabelled=own).at(0)
+        assert tuple(not torch.equal(batch.image[0, 0], plain) for batch in found) == changed
 
 
 def test_batches_come_in_order_and_a_fault_in_making_one_is_raised():

@@ -170,3 +170,22 @@ def test_its_maps_are_of_the_images_size_in_0_to_1(network):
         shown = network.eval().maps(x)
     assert all(values.shape == (len(x), *x.shape[-2:]) for values in shown.values())
     assert all(values.dtype == torch.float32 and 0 <= values.min() <= values.max() <= 1 for values in shown.values())
+
+
+def test_nothing_of_a_picture_gets_past_what_comes_between_the_two_ways(network):
+    """Of those whose features can be changed: left as they are, doubled, and all of them 0."""
+    if not network.changeable:
+        pytest.skip("has no door")
+    x = image(network)
+    network.eval()
+    with torch.no_grad():
+        expected = network(x)
+        with network.changed(lambda features: features):
+            assert torch.equal(network(x), expected)
+        with network.changed(lambda features: torch.cat([features, features])):
+            torch.testing.assert_close(network(x), torch.cat([expected, expected]), rtol=1e-4, atol=1e-5)
+        with network.changed(torch.zeros_like):
+            blind = network(x)
+        assert torch.equal(network(x), expected)
+    torch.testing.assert_close(blind[:1], blind[1:], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(expected[:1], expected[1:], rtol=1e-4, atol=1e-5)

@@ -47,11 +47,24 @@ def cuts(
     hit = uniform(0, 1, (count, 1), generator) < share
     area = uniform(0, 1, (count, 1), generator)
     tall = area ** uniform(0, 1, (count, 1), generator)  # height and width: parts whose product is the area
-    rows = (hit & _stretch(height, tall, generator)).view(count, 1, height, 1)
-    columns = _stretch(width, area / tall.clamp(min=1e-6), generator).view(count, 1, 1, width)
+    box = boxes((height, width), tall, area / tall.clamp(min=1e-6), generator)
     step = torch.randint(1, max(count, 2), (1,), generator=generator, device=generator.device)
     partner = (torch.arange(count, device=generator.device) + step) % count
-    return Cuts((rows & columns).to(device), partner.to(device))
+    return Cuts((hit.view(count, 1, 1, 1) & box).to(device), partner.to(device))
+
+
+def boxes(size: tuple[int, int], tall: Tensor, wide: Tensor, generator: torch.Generator) -> Tensor:
+    """Rectangles anywhere inside an image, (B, 1, H, W), bool.
+
+    Args:
+        size: (H, W).
+        tall: (B, 1), their heights as parts of the image's.
+        wide: their widths alike.
+        generator: of their places.
+    """
+    rows = _stretch(size[0], tall, generator)
+    columns = _stretch(size[1], wide, generator)
+    return rows.view(-1, 1, size[0], 1) & columns.view(-1, 1, 1, size[1])
 
 
 def cutmix(batch: Batch, generator: torch.Generator, share: float = 1.0) -> Batch:

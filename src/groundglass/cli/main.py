@@ -401,7 +401,7 @@ def _budget(
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
-    """The same at several numbers of labels: what each recipe makes of few, as a table and a curve."""
+    """The same at several numbers of labels, compared with the supervised recipe: a table and a curve."""
     numbers = [int(part) for part in labels.split(",") if part.strip().isdecimal()]
     with _ending():
         if not numbers or len(numbers) != len(labels.split(",")) or min(numbers) < 1:

@@ -71,7 +71,7 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
 
     Raises:
         GroundglassError: recipes, store, split or results are not what they should be; a study of numbers of labels
-            without a supervised recipe.
+            without a supervised recipe, or of more labels than a fold leaves.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     recipes = _recipes(recipe_files, options)
@@ -84,6 +84,8 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
     trials = list(_trials(recipes, store, split, options))
     rows = read_rows(results)
     left = [(recipe, trial) for recipe, trial in trials if replace(trial, recipe="") not in done(rows)]
+    for recipe, _ in left:
+        runs.roles(recipe, store, split)  # what cannot be is said before anything is trained
     sys.stderr.write(f"{len(trials)} trainings, {len(trials) - len(left)} of them have results already.\n")
     for number, ((_, trial), made) in enumerate(_runs(left, split, options), 1):
         # read again: another process may have written since
@@ -107,13 +109,21 @@ def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
                 f"Two recipes are called {file.stem}.", expected="one of each name", remedy="Rename one of them."
             )
         recipes[file.stem] = load(file)
-    if options.labels and not any(recipe.stage[-1].method == "supervised" for recipe in recipes.values()):
+    if not options.labels:
+        return recipes
+    supervised = [name for name, recipe in recipes.items() if _is_supervised(recipe)]
+    if not supervised:
         raise UsageError(
             "A study of numbers of labels without a supervised recipe.",
             expected="one among them: what unlabelled slices give is a difference",
             remedy="Add a recipe with the method supervised.",
         )
-    return recipes
+    return {supervised[0]: recipes[supervised[0]]} | recipes  # the first is what the others are compared with
+
+
+def _is_supervised(recipe: Recipe) -> bool:
+    """Whether it learns from anybody's labels alone."""
+    return all(stage.method == "supervised" and stage.labels is None for stage in recipe.stage)
 
 
 def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Options) -> Iterator[tuple[Recipe, Trial]]:

@@ -57,7 +57,8 @@ class Batches:
         labelled, unlabelled: the pools; no unlabelled pool, no unlabelled batches.
         sizes: slices of each kind in a batch of one process.
         seed: of the order and of the augmentation.
-        augment: of a batch, or None.
+        augment: of a labelled batch, or None.
+        augment_unlabelled: of an unlabelled one.
         rank, processes: of them all, this process takes every ``processes``-th slice.
         guessed: a second pool with labels of its own, and how many of a batch's labelled slices come from there.
     """
@@ -67,6 +68,7 @@ class Batches:
     sizes: tuple[int, int]
     seed: int
     augment: Augment | None = None
+    augment_unlabelled: Augment | None = None
     rank: int = 0
     processes: int = 1
     guessed: tuple[Pool, int] | None = None
@@ -76,13 +78,13 @@ class Batches:
         image, label_set, *more = self._labelled(number)
         if image is None or label_set is None:
             raise ValueError("a labelled pool gave slices without labels")
-        labelled = self._augmented(Labelled(image, label_set, *more), _LABELLED, number)
+        labelled = self._augmented(Labelled(image, label_set, *more), self.augment, _LABELLED, number)
         if self.unlabelled is None:
             return labelled, None
         image, *_ = _stacked(self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number))
         if image is None:
             raise ValueError("a pool gave slices without pictures")
-        return labelled, self._augmented(Unlabelled(image), _UNLABELLED, number)
+        return labelled, self._augmented(Unlabelled(image), self.augment_unlabelled, _UNLABELLED, number)
 
     def _labelled(self, number: int) -> list[Tensor | None]:
         """Of both pools that have labels."""
@@ -96,12 +98,12 @@ class Batches:
         first = (number * self.processes + self.rank) * size
         return [pool.load(_drawn(self.seed, kind, pool.count, first + n)) for n in range(size)]
 
-    def _augmented(self, batch: Batch, kind: int, number: int) -> Batch:
-        if self.augment is None:
+    def _augmented(self, batch: Batch, augment: Augment | None, kind: int, number: int) -> Batch:
+        if augment is None:
             return batch
         place = number * self.processes + self.rank  # as of one process that accumulates as many minibatches
         entropy = np.random.SeedSequence([self.seed, kind, place]).generate_state(1, np.uint64)
-        return self.augment(batch, torch.Generator().manual_seed(int(entropy[0]) >> 1))
+        return augment(batch, torch.Generator().manual_seed(int(entropy[0]) >> 1))
 
 
 def _stacked(samples: Sequence[Sample]) -> list[Tensor | None]:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 
-from groundglass.labels import UNKNOWN
+from groundglass.losses.pseudo_labels import answered
 
 
 def adversarial_loss(confidence: Tensor) -> Tensor:
@@ -62,7 +62,4 @@ def refined_labels(logits: Tensor, confidence: Tensor, outputs: Sequence[int], t
     Returns:
         Label sets (B, H, W), uint8.
     """
-    groups = torch.tensor(outputs, dtype=torch.uint8, device=logits.device)
-    coarse = groups[logits.float().argmax(dim=1)]
-    trusted = confidence.float().sigmoid().squeeze(1) > threshold
-    return torch.where(trusted, coarse, torch.tensor(int(UNKNOWN), dtype=torch.uint8, device=logits.device))
+    return answered(logits, outputs, confidence.float().sigmoid().squeeze(1) > threshold)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import log2
 from typing import ClassVar, Self
 
@@ -25,15 +26,18 @@ class Network(nn.Module, ABC):
         standard: mean and deviation that its pictures have before they are standardised; None: they stay in [0, 1].
         frozen: its parts that do not learn.
         heads: names of the last layers, those that other answers than it was trained for have to do without.
+        changeable: whether all that its way up sees of a picture goes through ``between``.
     """
 
     paper: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = ("head",)
+    changeable: ClassVar[bool] = False
     stride: int
     in_channels: int
     classes: int
     standard: tuple[float, float] | None = None
     frozen: tuple[str, ...] = ()
+    _change: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
@@ -47,6 +51,22 @@ class Network(nn.Module, ABC):
         """What it shows of itself beside its logits, by name: each (B, H, W), float32, in [0, 1]. Here nothing."""
         del image
         return {}
+
+    def between(self, features: Tensor) -> Tensor:
+        """What its way down hands to its way up: features (B, C, h, w), or meanwhile what ``changed`` makes of them."""
+        return features if self._change is None else self._change(features)
+
+    @contextmanager
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Meanwhile its way up sees what ``change`` makes of each feature (B, C, h, w), and of as many pictures.
+
+        Of a network that is not ``changeable`` some features, or all, stay as they are.
+        """
+        self._change = change
+        try:
+            yield
+        finally:
+            self._change = None
 
     def freeze(self, parts: Sequence[str]) -> None:
         """Let parts stay as they are, batch statistics too.

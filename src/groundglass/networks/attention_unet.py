@@ -70,6 +70,7 @@ class AttentionUNet(Network):
     """A U-Net whose skip connections let through what coarser features ask for."""
 
     paper = "Oktay et al., Attention U-Net, MIDL 2018, arXiv 1804.03999"
+    changeable = True
 
     def __init__(
         self,
@@ -104,8 +105,9 @@ class AttentionUNet(Network):
         x = self.down[0](self.check(image))
         beside = []
         for down in self.down[1:]:
-            beside.append(x)
+            beside.append(self.between(x))
             x = down(self.pool(x))
+        x = self.between(x)
         for raise_, gate, up in zip(self.raise_, self.gates, self.up, strict=True):
             raised, skip = raise_(x), beside.pop()
             if not isinstance(gate, nn.Identity):

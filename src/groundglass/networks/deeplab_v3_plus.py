@@ -56,6 +56,7 @@ class DeepLabV3Plus(Network):
     """A dilated encoder, an atrous pyramid, and a small decoder that sees the edges again."""
 
     paper = "Chen, Zhu, Papandreou, Schroff and Adam, DeepLabV3+, ECCV 2018, arXiv 1802.02611"
+    changeable = True
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class DeepLabV3Plus(Network):
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
         seen = self.encoder(self.check(image))
-        low = self.narrow(seen[self.low])
-        high = enlarge(self.pyramid(seen[-1]), low.shape[-2:], align_corners=True).to(low.dtype)
+        low = self.narrow(self.between(seen[self.low]))
+        high = enlarge(self.pyramid(self.between(seen[-1])), low.shape[-2:], align_corners=True).to(low.dtype)
         x = self.refine(torch.cat([high, low], dim=1))
         return enlarge(self.head(x), image.shape[-2:], align_corners=True)

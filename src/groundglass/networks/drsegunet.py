@@ -102,6 +102,7 @@ class DRSegUNet(Network):
     """A U-Net of pre-activated residual units that halves by strides instead of pooling."""
 
     paper = "Balantrapu, DRSegUNet, MSc thesis, University of Birmingham, 2021"
+    changeable = True
 
     def __init__(
         self,
@@ -149,9 +150,9 @@ class DRSegUNet(Network):
         x = run(self.stem, self.check(image))
         beside = []
         for down in self.down:
-            beside.append(x)
+            beside.append(self.between(x))
             x = run(down, x)
-        x = run(self.bridge, x)
+        x = self.between(run(self.bridge, x))
         for up in self.up:
             x = run(up, x, beside.pop())
         logits: Tensor = self.head(x)

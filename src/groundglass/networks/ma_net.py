@@ -79,6 +79,7 @@ class MANet(Network):
     """An encoder, attention over positions at the bottom, attention over channels on the way up."""
 
     paper = "Fan, Wang, Li and Wang, MA-Net, IEEE Access 8, 2020, doi 10.1109/ACCESS.2020.3025372"
+    changeable = True
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class MANet(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
-        *beside, x = self.encoder(self.check(image))
+        *beside, x = (self.between(features) for features in self.encoder(self.check(image)))
         x = self.bottom(x)
         for up in self.up:
             x = up(x, beside.pop())

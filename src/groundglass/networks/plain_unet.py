@@ -38,6 +38,7 @@ class PlainUNet(Network):
     """A narrow U-Net without normalisation."""
 
     paper = "Ronneberger, Fischer and Brox, U-Net, MICCAI 2015; as counted by Balantrapu (DRSegUNet), 2021"
+    changeable = True
 
     def __init__(
         self,
@@ -75,8 +76,9 @@ class PlainUNet(Network):
         x = run(self.down[0], self.check(image))
         beside = []
         for down in self.down[1:]:
-            beside.append(x)
+            beside.append(self.between(x))
             x = run(down, self.pool(x))
+        x = self.between(x)
         for raise_, up in zip(self.raise_, self.up, strict=True):
             x = run(up, torch.cat([beside.pop(), raise_(x)], dim=1))
         logits: Tensor = self.head(x)

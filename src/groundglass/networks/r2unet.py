@@ -60,6 +60,7 @@ class R2UNet(Network):
     """Down with pooling, up with up-convolutions, recurrent residual units at each size."""
 
     paper = "Alom et al., R2U-Net, arXiv 1802.06955; J. Medical Imaging 6(1), 2019"
+    changeable = True
 
     def __init__(
         self,
@@ -96,8 +97,9 @@ class R2UNet(Network):
         x = self.down[0](self.check(image))
         beside = []
         for down in self.down[1:]:
-            beside.append(x)
+            beside.append(self.between(x))
             x = down(self.pool(x))
+        x = self.between(x)
         for raise_, up in zip(self.raise_, self.up, strict=True):
             x = up(torch.cat([beside.pop(), raise_(x)], dim=1))
         logits: Tensor = self.head(x)

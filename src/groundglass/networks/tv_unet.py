@@ -51,8 +51,9 @@ class TVUNet(UNet):
         x = self.down[0](self.check(image))
         beside = []
         for down in self.down[1:]:
-            beside.append(x)
+            beside.append(self.between(x))
             x = down(self.dropout(self.pool(x)))
+        x = self.between(x)
         for raise_, up in zip(self.raise_, self.up, strict=True):
             x = up(self.dropout(torch.cat([beside.pop(), raise_(x)], dim=1)))
         logits: Tensor = self.head(x)

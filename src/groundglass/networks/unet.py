@@ -34,6 +34,7 @@ class UNet(Network):
     """Down with pooling, up with 2 x 2 up-convolutions, and at each size what went down is put beside."""
 
     paper = "Ronneberger, Fischer and Brox, U-Net, MICCAI 2015, arXiv 1505.04597"
+    changeable = True
 
     def __init__(
         self, in_channels: int = 1, classes: int = 4, widths: Sequence[int] = (64, 128, 256, 512, 1024)
@@ -64,8 +65,9 @@ class UNet(Network):
         x = self.down[0](self.check(image))
         beside = []
         for down in self.down[1:]:
-            beside.append(x)
+            beside.append(self.between(x))
             x = down(self.pool(x))
+        x = self.between(x)
         for raise_, up in zip(self.raise_, self.up, strict=True):
             x = up(torch.cat([beside.pop(), raise_(x)], dim=1))
         logits: Tensor = self.head(x)

@@ -74,6 +74,7 @@ class UNetEncoder(Network):
     """
 
     paper = "Ronneberger, Fischer and Brox, U-Net, MICCAI 2015, arXiv 1505.04597; over any encoder"
+    changeable = True
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class UNetEncoder(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
-        seen = self.encoder(self.check(image))
+        seen = [self.between(features) for features in self.encoder(self.check(image))]
         x = self.decoder(dict(zip(self.encoder.reductions, seen, strict=True)))
         logits: Tensor = self.head(x)
         return logits if logits.shape[-2:] == image.shape[-2:] else enlarge(logits, image.shape[-2:])

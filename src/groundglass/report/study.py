@@ -87,7 +87,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-WIDE, HIGH, LEFT, BELOW = 640, 360, 50, 40
+WIDE, HIGH, LEFT, BELOW, NAMES = 800, 360, 50, 40, 190
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
 DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
 
@@ -99,7 +99,7 @@ def curve(table: Sequence[Entry], heading: str) -> str:
     shown = [entry for entry in table if entry.region == region and entry.score is not None]
     labels = list(dict.fromkeys(entry.labels for entry in shown))
     recipes = list(dict.fromkeys(entry.recipe for entry in shown))
-    step = (WIDE - LEFT - 30) / max(len(labels) - 1, 1)
+    step = (WIDE - NAMES - LEFT - 50) / max(len(labels) - 1, 1)
 
     def across(entry: Entry) -> float:
         # recipes a little apart, or their whiskers would lie on each other
@@ -114,14 +114,14 @@ def curve(table: Sequence[Entry], heading: str) -> str:
         f'<rect width="{WIDE}" height="{HIGH}" fill="#fff"/>',
     ]
     for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
-        parts.append(f'<path d="M{LEFT} {down(tick):.1f}H{WIDE - 10}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{LEFT} {down(tick):.1f}H{WIDE - NAMES}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:.1f}</text>')
     for place, label in enumerate(labels):
         name = "all" if label == ALL else label
         parts.append(f'<text x="{LEFT + 10 + place * step:.1f}" y="{HIGH - 18}" text-anchor="middle">{name}</text>')
     for number, recipe in enumerate(recipes):
         parts += _line([entry for entry in shown if entry.recipe == recipe], number, recipe, across, down)
-    parts.append(f'<text x="{WIDE / 2}" y="{HIGH - 3}" text-anchor="middle">labelled slices</text></svg>')
+    parts.append(f'<text x="{(WIDE - NAMES) / 2}" y="{HIGH - 3}" text-anchor="middle">labelled slices</text></svg>')
     return "\n".join(parts) + "\n"
 
 
@@ -140,5 +140,5 @@ def _line(
         parts.append(f'<circle cx="{x:.1f}" cy="{down(score.mean):.1f}" r="3" fill="{colour}"/>')
         if score.ci_low is not None and score.ci_high is not None:
             parts.append(f'<path d="M{x:.1f} {down(score.ci_low):.1f}V{down(score.ci_high):.1f}" stroke="{colour}"/>')
-    parts.append(f'<text x="{LEFT + 10}" y="{18 + 14 * number}" fill="{colour}">{escape(recipe)}</text>')
+    parts.append(f'<text x="{WIDE - NAMES + 10}" y="{35 + 16 * number}" fill="{colour}">{escape(recipe)}</text>')
     return parts
