@@ -24,9 +24,7 @@ def test_files_that_begin_with_an_underscore_and_folders_are_no_choices():
 
 
 def test_a_wrong_name_is_answered_with_the_nearest_right_one():
-    with pytest.raises(
-        UsageError, match=r"no 'mean_techer' .* one of inf_net, .*supervised.* Did you mean 'mean_teacher'"
-    ):
+    with pytest.raises(UsageError, match=r"no 'mean_techer' .* one of bcp, .*supervised.* Did you mean 'mean_teacher'"):
         find("groundglass.methods", "mean_techer")
 
 

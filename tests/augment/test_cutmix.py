@@ -50,9 +50,9 @@ def test_a_share_of_the_samples_is_cut():
 
 
 def test_boxes_of_a_stated_size_lie_anywhere_inside():
-    tall, wide = torch.full((200, 1), 1 / 2), torch.full((200, 1), 1 / 4)
+    tall, wide = torch.full((2000, 1), 1 / 2), torch.full((2000, 1), 1 / 4)
     box = boxes((8, 12), tall, wide, seeded())
-    assert (box.shape, box.dtype) == ((200, 1, 8, 12), torch.bool)
+    assert (box.shape, box.dtype) == ((2000, 1, 8, 12), torch.bool)
     assert (box.any(dim=3).sum(dim=2) == 4).all()
     assert (box.any(dim=2).sum(dim=2) == 3).all()
     assert len({tuple(one.nonzero()[0].tolist()) for one in box[:, 0]}) == 5 * 10

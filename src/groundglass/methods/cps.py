@@ -13,7 +13,7 @@ predicts. The second's own weights are the first's in another order, tensor by t
 
 Differs from the paper:
 - The labelled slices are not taught across (as released for CPS + CutMix; in the paper they are).
-- What is pasted comes from another slice of the batch; one rectangle of any size, not three of a quarter to a half.
+- What is pasted comes from another slice of the batch; one rectangle of any size (theirs: three of 25 to 50 %).
 - The networks are moved one after the other, both taught by what the other said before either moved.
 """
 
