@@ -104,7 +104,7 @@ def test_a_run_that_generates_nothing_and_a_damaged_state(run, trained, store, t
     ended = run("explain", "samples", tmp_path, store, "-o", tmp_path / "out")
     assert ended.code == 2
     assert "no state of a stage that generates slices. Expected a folder" in ended.error
-    assert "with the method svae or stitchnet" in ended.error
+    assert "with the method svae or stitchnet or stichnet2020" in ended.error
     state = trained / "svae" / "stage-1" / "state.safetensors"
     whole = state.read_bytes()
     state.write_bytes(whole[:1000])

@@ -180,7 +180,7 @@ def test_a_swapped_picture_has_one_pictures_styles_and_the_others_label():
     logits = torch.tensor([[0.0, 0.0], [0.0, 2.0]]).expand(1, 3, 2, 2).clone()
     logits[:, 1] = torch.tensor([[5.0, 5.0], [1.0, 0.0]])
     sets = torch.tensor([[[8, 8], [3, 3]]], dtype=torch.uint8)
-    image = swapped(styles, logits, sets, (3, 3, 8))
+    image = swapped(expected(styles), logits, sets, (3, 3, 8))
     assert (255 * image[0, 0]).tolist() == [pytest.approx([191.5, 191.5]), pytest.approx([127.5, 63.5])]
     (slope,) = torch.autograd.grad(image.sum(), styles)
     assert slope[0, 2, 0].all()
@@ -202,7 +202,7 @@ def test_a_swapped_label_is_asked_back_and_leaves_the_statistics_alone():
     inferred = other.network.infer(torch.cat([pictures(), pictures(1, 3)]), generator)
     dequantised(torch.cat([pictures(), pictures(1, 3)]), generator)
     pairs = [0, 1, 0]
-    image = swapped(inferred.styles[2:], inferred.logits[pairs], labels()[pairs], OUTPUTS)
+    image = swapped(expected(inferred.styles[2:]), inferred.logits[pairs], labels()[pairs], OUTPUTS)
     found = other.network.infer(image, generator).logits
     torch.testing.assert_close(update.losses["swap"], 2 * cross_entropy(found, labels()[pairs], OUTPUTS))
     weights = [made.network.styles.weight, made.network.encoder.features[0][0].weight]

@@ -595,7 +595,7 @@ def _explain_samples(
     samples: Annotated[int, typer.Option(min=0, max=64, help="How many that the method makes of nothing.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 0,
 ) -> None:
-    """What svae or stitchnet makes of slices and of nothing, and whether its styles collapsed (PNG, CSV)."""
+    """What svae, stitchnet or stichnet2020 makes of slices and of nothing, and whether its styles collapsed."""
     with _ending():
         from groundglass.cli.tuning import tune_for_torch
 

@@ -52,7 +52,7 @@ class SVAE(OfLadder):
         generator = noise_of(self.config.seed, progress)
         bound = self.bound(image, unknown(image), generator, self.config.divergence)
         losses = {"likelihood": -bound.likelihood.mean(), "divergence": bound.divergence.mean()}
-        yield Update("network", losses, told={"bits_per_pixel": bound.bits.mean(), **bound.levels()})
+        yield Update("network", losses, told={"bits_per_pixel": bound.bits.mean(), **self.levels_of(bound)})
 
     def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
         """That every pixel is of some tissue: (B, 1, H, W) of 1. It was taught no more."""
