@@ -56,7 +56,7 @@ PUBLISHED = {  # weights with one channel in and four classes out; the networks'
     "psp_net": 46_577_604,
     "r2unet": 39_084_612,
     "segnet": 29_436_228,
-    "stichnet2020": 8_704_701,
+    "stichnet2020": 5_674_173,
     "svae": 5_779_702,
     "tv_unet": 31_036_676,
     "unet": 31_036_676,

@@ -19,7 +19,7 @@ from groundglass.losses.groups import regions_of
 from groundglass.methods._method import Method
 from groundglass.preprocess.lung import LungField, lung_field
 from groundglass.preprocess.preparation import Preparation
-from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore
+from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore, tiles
 from groundglass.scan import Scan
 
 if TYPE_CHECKING:
@@ -40,12 +40,14 @@ class Model:
         preparation: of the slices that it was trained on.
         card: what a reader of the result has to know.
         above: a pixel whose largest probability is not above it has no label; 0: the most probable group.
+        tiles: a slice is answered in squares of the prepared size, at its own resolution, not resized to one.
     """
 
     method: Method
     preparation: Preparation
     card: ModelCard
     above: float = 0.0
+    tiles: bool = False
 
 
 def segment_by_model(
@@ -80,14 +82,10 @@ def segment_by_model(
     asked = channels_of(model.method.outputs) if probabilities else {}
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = frames_of(scan, field, model.preparation)
-    done = 0
-    for numbers, predicted in _predict(scan, frames, model, views):
-        for z, probability in zip(numbers, predicted, strict=True):
-            whole = restore(probability, frames[z])
-            lesions[z] = _codes(whole, model.method.outputs, model.above)
-            for region, channels in asked.items():
-                levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
-        done += len(numbers)
+    for done, (z, whole) in enumerate(_predict(scan, frames, model, views), 1):
+        lesions[z] = _codes(whole, model.method.outputs, model.above)
+        for region, channels in asked.items():
+            levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
         on_progress(done / len(frames))
     lesions[lesions == CODE_OF_TISSUE[Tissue.LUNG]] = 0
     return replace(complete(lesions, field, scan, model.card), probabilities=levels)
@@ -127,10 +125,30 @@ def frames_of(scan: Scan, field: LungField, preparation: Preparation) -> dict[in
 
 def _predict(
     scan: Scan, frames: dict[int, Frame], model: Model, views: int
-) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The probabilities (K, H, W) of each slice at its own resolution, 0 beyond its crop."""
+    if model.tiles:
+        for z, where in frames.items():
+            yield z, _in_tiles(model.method, scan.hu[z], where, model.preparation, views)
+        return
     for part in parts(list(frames), model.preparation.size):
         batch = images_of(scan, part, frames, model.preparation)
-        yield part, predict_batch(model.method, batch, views).numpy()
+        for z, probability in zip(part, predict_batch(model.method, batch, views).numpy(), strict=True):
+            yield z, restore(probability, frames[z])
+
+
+def _in_tiles(
+    method: Method, hu: NDArray[np.int16 | np.float32], where: Frame, preparation: Preparation, views: int = 1
+) -> NDArray[np.float32]:
+    """Probabilities (K, H, W) of a slice (H, W), put together from those of its squares; 0 beyond its crop."""
+    squares = tiles(where)
+    whole = np.zeros((len(method.outputs), *where.shape), np.float32)
+    for part in parts(range(len(squares)), preparation.size):
+        images = np.stack([prepare_image(hu, squares[place], preparation.window_hu) for place in part])
+        told = predict_batch(method, torch.from_numpy(images)[:, None], views).numpy()
+        for place, probability in zip(part, told, strict=True):
+            whole += restore(probability, squares[place])
+    return whole
 
 
 def parts(numbers: Sequence[int], size: tuple[int, int]) -> Iterator[list[int]]:
@@ -145,6 +163,27 @@ def predicted(store: Store, method: Method, numbers: Sequence[int]) -> Iterator[
     for part in parts(numbers, store.preparation.size):
         images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
         yield from zip(part, predict_batch(method, images).numpy(), strict=True)
+
+
+def answers(
+    store: Store, method: Method, numbers: Sequence[int], *, in_tiles: bool = False
+) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+    """The probabilities of slices of a store as the network sees them, and at native resolution, 0 beyond their crops.
+
+    Args:
+        store: of the slices.
+        method: in eval mode.
+        numbers: of the slices.
+        in_tiles: each is answered in squares at native resolution.
+    """
+    if not in_tiles:
+        for number, probability in predicted(store, method, numbers):
+            yield number, probability, restore(probability, store.frame(number))
+        return
+    for number in numbers:
+        where = store.frame(number)
+        whole = _in_tiles(method, store.image(number), where, store.preparation)
+        yield number, np.stack([prepare_image(plane, where, (0.0, 1.0)) for plane in whole]), whole
 
 
 def images_of(

@@ -20,7 +20,7 @@ Differs from the paper:
 - Eq. 11 prints z_i given z_(i-1) and calls the last one independent; ours is its text: the coarsest is independent.
 - Eq. 6 prints fb given k; the text and eq. 14 say z and k, and so do we.
 - Sigma in the precision weighting is a variance: its sum of inverse squares is a precision.
-- Latents have one channel, as StitchNet's (2022); ResBlocks 64, decoders 64 to 16 (none is given: the decoder "contains
+- Latents have one channel, as StitchNet's (2022); ResBlocks 32, decoders 64 to 16 (none is given: the decoder "contains
   a relatively small number"). A 1 x 1 convolution leads from e_i to a ResBlock's width, and one from there to mu or
   sigma.
 - Variances are softplus and a floor.
@@ -144,7 +144,7 @@ class StichNet2020(Ladder):
         encoder: str = "mobilenet_v2",
         weights: str | None = None,
         widths: Sequence[int] = (64, 64, 32, 32, 16),
-        blocks: int = 64,
+        blocks: int = 32,
         latents: int = 1,
         styles_of: Sequence[int] | None = None,
     ) -> None:
