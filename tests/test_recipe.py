@@ -211,3 +211,22 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
     repaired = found["repaired"]
     assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
     assert len(every) == 4
+
+
+def test_stichnets_rows_are_asked_in_tiles_and_its_down_sized_row_differs_in_that_alone():
+    for folder in ("stichnet2020", "stichnet2020/small"):
+        found = {path.stem: load(path) for path in (SHIPPED / folder).glob("*.toml")}
+        assert {name for name, recipe in found.items() if not recipe.tiles} == {"downsized", "supervised"}
+        tiled = found["stichnet"].model_dump(exclude={"command", "cost", "expected", "tiles"})
+        assert found["downsized"].model_dump(exclude={"command", "cost", "expected", "tiles"}) == tiled
+        read = [
+            training.batch + recipe.data.unlabelled * training.unlabelled_batch
+            for recipe in (found["stichnet"], found["supervised"])
+            for training in (recipe.stage[0].training,)
+        ]
+        assert read[0] == read[1]
+        first = {"batch", "unlabelled_batch"}  # of Algorithm 1 the first stage is the U-Net's
+        assert found["unet_pl"].stage[0].training.model_dump(exclude=first) == found["unet"].stage[
+            0
+        ].training.model_dump(exclude=first)
+        assert found["unet_pl"].stage[0].training.batch == found["unet"].stage[0].training.batch

@@ -28,8 +28,8 @@ class Cell:
 
     Attributes:
         mean: over regions, of the mean over slices, each averaged over seeds.
-        margin: mean over regions of 1.96 standard errors over slices, or of their deviation; None where a region has one
-            slice only.
+        margin: mean over regions of 1.96 standard errors over slices, or of their deviation; None where a region has
+            one slice only.
         seeds: sample standard deviation, over seeds, of a seed's own mean; None of one seed.
     """
 
