@@ -82,8 +82,8 @@ def segment_by_model(
     asked = channels_of(model.method.outputs) if probabilities else {}
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = frames_of(scan, field, model.preparation)
-    for done, (z, whole) in enumerate(_predict(scan, frames, model, views), 1):
-        lesions[z] = _codes(whole, model.method.outputs, model.above)
+    for done, (z, whole) in enumerate(probabilities_of(scan, frames, model, views), 1):
+        lesions[z] = lesion_codes(whole, model.method.outputs, model.above)
         for region, channels in asked.items():
             levels[region][z] = np.rint(255 * whole[channels].sum(axis=0).clip(0, 1))
         on_progress(done / len(frames))
@@ -123,8 +123,8 @@ def frames_of(scan: Scan, field: LungField, preparation: Preparation) -> dict[in
     return {z: frame(shape, box, preparation) for z, box in enumerate(boxes) if box is not None}
 
 
-def _predict(
-    scan: Scan, frames: dict[int, Frame], model: Model, views: int
+def probabilities_of(
+    scan: Scan, frames: Mapping[int, Frame], model: Model, views: int = 1
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The probabilities (K, H, W) of each slice at its own resolution, 0 beyond its crop."""
     if model.tiles:
@@ -235,7 +235,7 @@ def decide(probabilities: NDArray[np.float32], outputs: Sequence[int], above: fl
     return np.where(probabilities.max(axis=0) > above, sets, np.uint8(UNKNOWN))
 
 
-def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:
+def lesion_codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:
     """What is decided, as codes; groups that are no single lesion tissue, and what has no label, become 0."""
     code_of_set = np.zeros(16, np.uint8)
     for tissue in (Tissue.GROUND_GLASS, Tissue.CONSOLIDATION):
