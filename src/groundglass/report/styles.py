@@ -123,11 +123,11 @@ def render(content: StylesContent) -> str:
         facts=facts(content),
         panels=panels(content),
         notes=(
-            "Styles are what a model makes of the scan, not what will or could happen to the patient: how disease looks "
-            "comes from other patients' lesions, where it is put from the model's own guess.",
-            "The dial turns each lung's voxels in one order, those first that the model holds most likely to be lesion; "
-            "the others are of the styles that are no lesion. Measured is the volume that was made; found is what the "
-            "model outlines when it is shown that volume.",
+            "Styles are what a model makes of the scan, not what will or could happen to the patient: how disease "
+            "looks comes from other patients' lesions, where it is put from the model's own guess.",
+            "The dial turns each lung's voxels in one order, those first that the model holds most likely to be "
+            "lesion; the others are of the styles that are no lesion. Measured is the volume that was made; found is "
+            "what the model outlines when it is shown that volume.",
             "Styles that are hardly apart have collapsed: they tell nothing apart. Seen from the feet: the patient's "
             "right is on the left.",
         ),
