@@ -74,8 +74,8 @@ class Shown:
         probability: of each style, (B, S, H, W).
         styles: (B, S, H, W), grey values in [0, 1].
         stitched: (B, 1, H, W), [0, 1].
-        bits: (B,), in the method's ``unit``, of a picture, not of a sample; likewise
-        divergence: of each level by its name, nats (B,).
+        bits: (B,), in the method's ``unit``; None of a sample.
+        divergence: of each level by its name, nats (B,); empty of a sample.
     """
 
     probability: Tensor
