@@ -35,7 +35,6 @@ from groundglass.report.styles import Step, StylesContent, facts, panels, render
 from groundglass.scan import Scan
 
 LESIONS: Final = {"ground_glass": Tissue.GROUND_GLASS, "consolidation": Tissue.CONSOLIDATION}
-DIAL: Final = "0,25,50,75,100"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +48,8 @@ class Options(SliceOptions):
     """
 
     model: Path
-    lesion: str = "ground_glass"
-    dial: str = DIAL
+    lesion: str
+    dial: str
 
 
 def explain_styles(source: str, output: Path, options: Options) -> None:
