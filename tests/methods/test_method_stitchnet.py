@@ -160,6 +160,15 @@ def test_while_it_warms_up_the_unlabelled_pictures_weigh_less():
         torch.testing.assert_close(rising["labelled"], plain["labelled"])
 
 
+def test_the_divergence_may_rise_evenly_over_a_share_of_the_training():
+    """Over half of ten steps: nothing at the first, 3/5 at the fourth, all from the sixth on; the likelihood at once."""
+    for step, factor in ((0, 0.0), (3, 0.6), (5, 1.0), (9, 1.0)):
+        plain = only(method(), step=step).losses
+        rising = only(method(rise=0.5), step=step).losses
+        torch.testing.assert_close(rising["divergence_labelled"], factor * plain["divergence_labelled"])
+        torch.testing.assert_close(rising["labelled"], plain["labelled"])
+
+
 def test_the_prior_on_shares_is_of_unlabelled_pictures_and_by_labelled_ones():
     """A quarter of the labels each: against the mean probabilities of the unlabelled pictures."""
     unlabelled = Unlabelled(pictures(1))

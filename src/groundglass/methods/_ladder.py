@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Literal, get_args
 import torch
 from torch import Tensor
 
+from groundglass.batches import Progress
 from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.losses.beta import dequantised, expected, log_density
@@ -29,11 +30,18 @@ class LadderConfig:
 
     Attributes:
         divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
+        rise: share of the training over which the divergence's weight rises evenly from 0 to 1, lest latents learn to
+            say nothing before anything can be made of them (LVAE's warm-up, arXiv 1602.02282, section 3).
         seed: of latents and dequantisation.
     """
 
     divergence: By = "sample"
+    rise: float = 0.0
     seed: int = 0
+
+    def weight(self, progress: Progress) -> float:
+        """Of the divergence, at a step."""
+        return min(1.0, progress.step / (self.rise * progress.steps)) if self.rise > 0 else 1.0
 
     def __post_init__(self) -> None:
         """Refuse what is no way to a divergence.

@@ -97,7 +97,7 @@ class StitchNet(OfLadder):
         for kind, part, weight in (("labelled", slice(known), 1.0), ("unlabelled", slice(known, None), rising)):
             if len(bound.bits[part]):
                 losses[kind] = -weight * bound.likelihood[part].mean()
-                losses[f"divergence_{kind}"] = weight * bound.divergence[part].mean()
+                losses[f"divergence_{kind}"] = weight * config.weight(progress) * bound.divergence[part].mean()
                 told |= {f"{name}_{kind}": value for name, value in self._told(bound, part).items()}
         if known and config.focal:
             focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.tissues, config.gamma)
