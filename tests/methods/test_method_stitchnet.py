@@ -161,7 +161,7 @@ def test_while_it_warms_up_the_unlabelled_pictures_weigh_less():
 
 
 def test_the_divergence_may_rise_evenly_over_a_share_of_the_training():
-    """Over half of ten steps: nothing at the first, 3/5 at the fourth, all from the sixth on; the likelihood at once."""
+    """Over half of ten steps: nothing at the first, 3/5 at the fourth, all from the sixth on; not the likelihood."""
     for step, factor in ((0, 0.0), (3, 0.6), (5, 1.0), (9, 1.0)):
         plain = only(method(), step=step).losses
         rising = only(method(rise=0.5), step=step).losses
