@@ -250,3 +250,19 @@ def test_the_peers_page_names_the_networks_whose_features_can_be_changed():
     (told,) = re.findall(r"take networks that let it:(.*?)\. Others", page, re.DOTALL)
     package = "groundglass.networks"
     assert set(re.findall(r"`(\w+)`", told)) == {name for name in names(package) if find(package, name).changeable}
+
+
+def test_stichnets_rows_are_asked_in_tiles_and_its_down_sized_row_differs_in_that_alone():
+    for folder in ("stichnet2020", "stichnet2020/small"):
+        found = {path.stem: load(path) for path in (SHIPPED / folder).glob("*.toml")}
+        assert {name for name, recipe in found.items() if not recipe.tiles} == {"downsized", "supervised"}
+        tiled = found["stichnet"].model_dump(exclude={"command", "cost", "expected", "tiles"})
+        assert found["downsized"].model_dump(exclude={"command", "cost", "expected", "tiles"}) == tiled
+        read = [
+            training.batch + recipe.data.unlabelled * training.unlabelled_batch
+            for recipe in (found["stichnet"], found["supervised"])
+            for training in (recipe.stage[0].training,)
+        ]
+        assert read[0] == read[1]
+        unet, first = (found[name].stage[0].training for name in ("unet", "unet_pl"))
+        assert first.model_dump(exclude={"unlabelled_batch"}) == unet.model_dump(exclude={"unlabelled_batch"})

@@ -139,4 +139,5 @@ def load_model(path: Path) -> Model:
             expected="a model.safetensors that groundglass train wrote",
             remedy="Train it again, or use the version that wrote it.",
         ) from None
-    return Model(method.eval(), preparation, card, float(record.get("above", 0.0)))
+    above, tiles = float(record.get("above", 0.0)), bool(record.get("tiles", False))
+    return Model(method.eval(), preparation, card, above, tiles)

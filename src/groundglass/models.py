@@ -113,6 +113,7 @@ def write_model(
     record = {
         **described(recipe, number, method),
         "above": recipe.above,
+        "tiles": recipe.tiles,
         "predictor": f"{predictor}.",
         "preparation": store.preparation.as_json(),
         "card": asdict(card),

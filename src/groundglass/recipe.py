@@ -189,6 +189,7 @@ class Recipe(_Table):
     """One row of a table: what was run, what it costs, what came out.
 
     ``above``: in the label maps of the model a pixel has no label unless its largest probability is above it.
+    ``tiles``: the model answers a slice in squares of the store's size, at the slice's own resolution, and not resized.
     """
 
     command: str = ""
@@ -197,6 +198,7 @@ class Recipe(_Table):
     got: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
     above: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    tiles: bool = False
     data: Data
     network: Network
     prior: Prior | None = None

@@ -21,7 +21,7 @@ from groundglass.engine.loaders import Batches, Pool
 from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
-from groundglass.inference.predict import channels_of, predicted
+from groundglass.inference.predict import answers, channels_of
 from groundglass.io.atomic import make_folder
 from groundglass.labels import UNKNOWN, Region, inside, outside
 from groundglass.levels import Finished, Level
@@ -30,7 +30,6 @@ from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
 from groundglass.models import described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
-from groundglass.preprocess.slices import restore
 from groundglass.pseudo_labels import PseudoLabels
 from groundglass.recipe import Labels, Prior, Recipe, Stage, Training
 from groundglass.splits import Split, as_json, make_folds
@@ -211,7 +210,7 @@ def _alone(recipe: Recipe, prior: Prior) -> Recipe:
     ]
     looks = any(method_of(stage.method).takes_unlabelled for stage in stages)
     data = recipe.data.model_copy(update={"unlabelled": recipe.data.unlabelled and looks})
-    told = {"data": data, "network": prior.network, "stage": stages, "prior": None, "above": 0.0}
+    told = {"data": data, "network": prior.network, "stage": stages, "prior": None, "above": 0.0, "tiles": False}
     return recipe.model_copy(update=told)
 
 
@@ -401,14 +400,15 @@ def _batches(
     )
 
 
-def score(method: Method, store: Store, numbers: Sequence[int]) -> dict[tuple[str, Region], Counts]:
+def score(
+    method: Method, store: Store, numbers: Sequence[int], *, in_tiles: bool = False
+) -> dict[tuple[str, Region], Counts]:
     """Counts of pixels of each slice and region at native resolution, a region being found where p > 0.5."""
     counts = {}
-    for number, probability in predicted(store, method, numbers):
+    for number, _, whole in answers(store, method, numbers, in_tiles=in_tiles):
         truth = store.label_set(number)
         if truth is None:
             continue
-        whole = restore(probability, store.frame(number))
         for region, channels in channels_of(method.outputs).items():
             true = inside(truth, region)
             known = true | outside(truth, region)

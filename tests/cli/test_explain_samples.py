@@ -35,6 +35,9 @@ precision = "float32"
 """
 
 
+LADDERS = RECIPE.replace("svae", "stichnet2020").replace("[4, 8]", "[4, 4], blocks = 4")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store") / "toy")
@@ -48,7 +51,7 @@ def trained(store, tmp_path_factory):
     from groundglass.store import open_store
 
     folder = tmp_path_factory.mktemp("run")
-    for name, text in (("svae", RECIPE), ("stitchnet", RECIPE + STITCH)):
+    for name, text in (("svae", RECIPE), ("stitchnet", RECIPE + STITCH), ("stichnet2020", LADDERS)):
         (folder / f"{name}.toml").write_text(text)
         runs.train(load(folder / f"{name}.toml"), open_store(store), folder / name)
     return folder
@@ -100,11 +103,22 @@ def test_the_autoencoder_alone_has_one_style_and_nothing_to_tell_apart(run, trai
     assert "styles" not in ended.out
 
 
+def test_of_two_ladders_each_level_has_its_name_and_the_bits_are_a_bernoullis(run, trained, store, tmp_path):
+    ended = run("explain", "samples", trained / "stichnet2020", store, "-o", tmp_path / "out", "--samples", "1")
+    assert ended.code == 0, ended.err
+    labelled, unlabelled = rows_of(tmp_path / "out" / "collapse-000002.csv")
+    levels = [float(unlabelled[f"divergence_{name}"]) for name in ("z1", "z2", "k1", "k2")]
+    assert all(level > 0 for level in levels)
+    assert float(labelled["bernoulli_bits"]) > 0
+    assert "bits_per_pixel" not in labelled
+    assert "bernoulli bits" in ended.out
+
+
 def test_a_run_that_generates_nothing_and_a_damaged_state(run, trained, store, tmp_path):
     ended = run("explain", "samples", tmp_path, store, "-o", tmp_path / "out")
     assert ended.code == 2
     assert "no state of a stage that generates slices. Expected a folder" in ended.error
-    assert "with the method svae or stitchnet" in ended.error
+    assert "with the method svae or stitchnet or stichnet2020" in ended.error
     state = trained / "svae" / "stage-1" / "state.safetensors"
     whole = state.read_bytes()
     state.write_bytes(whole[:1000])

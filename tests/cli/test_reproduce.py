@@ -76,7 +76,7 @@ folds = 5
 measured = [
     { title = "ours", regions = ["infection"] },
     { title = "AUC", metric = "roc_auc", regions = ["infection"] },
-    { title = "too", regions = ["infection"], trained_too = true },
+    { title = "too", regions = ["infection"], slices = "both" },
     { title = "overall", regions = ["background", "ground_glass", "consolidation"] },
 ]
 printed = ["F1"]

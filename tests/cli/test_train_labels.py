@@ -254,13 +254,14 @@ def test_what_is_frozen_stays_with_its_statistics_and_the_rest_moves(run, store,
 
 
 def test_pictures_are_standardised_by_the_training_slices_and_the_model_knows(run, store, dicom, tmp_path):
-    text = "above = 0.5\n" + HEAD.replace('name = "unet"', 'name = "unet"\nstandardise = true')
+    text = "above = 0.5\ntiles = true\n" + HEAD.replace('name = "unet"', 'name = "unet"\nstandardise = true')
     assert run("train", recipe(tmp_path, text + STAGE), "--store", store, "-o", tmp_path / "run").code == 0
     opened = open_store(store)
     pixels = np.stack([opened.prepared(number) for number in opened.labelled]).astype(np.float64)
     model = load_model(tmp_path / "run" / "model.safetensors")
     assert model.method.network.standard == pytest.approx((pixels.mean(), pixels.std()), rel=1e-6)
     assert model.above == 0.5
+    assert model.tiles
     seen = model.method.network.check(torch.from_numpy(pixels.astype(np.float32))[:, None])
     assert float(seen.mean()) == pytest.approx(0, abs=1e-4)
     assert float(seen.std()) == pytest.approx(1, abs=1e-3)

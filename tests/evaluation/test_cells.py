@@ -68,7 +68,7 @@ def test_a_pair_is_a_group_and_has_the_mean_of_its_regions():
 
 
 def test_slices_that_were_trained_on_count_where_a_column_says_so():
-    too = Measured(title="too", regions=["infection"], trained_too=True)
+    too = Measured(title="too", regions=["infection"], slices="both")
     table = Table(title="T", row=[Printed(label="a", recipe="a"), Printed(label="b", recipe="b", against="a"),
                                   Printed(label="rival")])  # fmt: skip
     paper = Paper(title="P", measured=[ONE, too], scales={"full": Scale(recipes=["x"], size=64)}, table=[table])
@@ -80,6 +80,22 @@ def test_slices_that_were_trained_on_count_where_a_column_says_so():
     assert [one.mean_difference for one in b.differences] == [pytest.approx(0.2), pytest.approx(0.1)]
     assert (a.slices, rival.slices) == ((1, 1), (0, 0))
     assert rival.cells == (None, None)
+
+
+def test_a_table_may_be_of_the_slices_that_were_trained_on():
+    table = Table(title="T", slices="trained", row=[Printed(label="a", recipe="a")])
+    both = ONE.model_copy(update={"slices": "both"})
+    paper = Paper(title="P", measured=[ONE, both], scales={"full": Scale(recipes=["x"], size=64)}, table=[table])
+    assert paper.trained_too
+    (told,) = tell(paper, table, {"a": [row(2, "s1")]}, {"a": [row(6, "s2"), row(8, "s3", "g2")]})
+    assert [one.mean for one in told.cells] == [pytest.approx(0.7), pytest.approx(1.6 / 3)]
+    assert told.slices == (2, 2)
+
+
+def test_behind_a_mean_may_stand_the_populations_deviation():
+    """Of 0.2, 0.4 and 0.6: the root of 0.08 / 3."""
+    told = cell([row(v, f"s{v}", f"g{v}") for v in (2, 4, 6)], ONE, PRESENT, "deviation")
+    assert told.margin == pytest.approx((0.08 / 3) ** 0.5)
 
 
 def test_rows_of_other_trials_have_blank_cells_in_a_file(tmp_path):

@@ -9,6 +9,7 @@ from groundglass.errors import LabelError
 from groundglass.evaluation.burden import measure
 from groundglass.inference.predict import (
     Model,
+    answers,
     channels_of,
     needs,
     parts,
@@ -25,6 +26,8 @@ from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import frame, lung_boxes, prepare_image
 from groundglass.report.page import sentence
 from groundglass.scan import GreyImage, Scan
+from groundglass.store import open_store
+from tests.toy_store import make_store
 
 PREPARATION = Preparation(size=(64, 64))
 
@@ -195,3 +198,39 @@ def test_the_larger_slices_are_the_fewer_are_predicted_together(size, lengths):
     found = list(parts(range(17), size))
     assert [len(part) for part in found] == lengths
     assert [number for part in found for number in part] == list(range(17))
+
+
+def test_in_tiles_a_slice_is_answered_at_its_own_resolution(made):
+    """A network that looks at single pixels finds each where it is; resized to 32 pixels it finds them blurred."""
+    asked = model(Grey(), preparation=Preparation(size=(32, 32), crop="none"))
+    plain, tiled = (segment_by_model(made.scan, replace(asked, tiles=tiles)) for tiles in (False, True))
+    hu = made.scan.hu
+    haze = (hu > -749) & (hu < -351) & (plain.codes > 0) & (tiled.codes > 0)
+    assert haze.sum() > 100
+    assert (tiled.codes[haze] == 2).all()
+    assert (plain.codes[haze] == 2).mean() < 0.95
+
+
+def test_in_tiles_each_square_is_a_picture_by_itself(made):
+    """What a network says of a picture's left half it says of each of the 3 x 3 squares of 96 pixels."""
+    asked = replace(model(Leftmost(), preparation=Preparation(size=(32, 32), crop="none")), tiles=True)
+    found = segment_by_model(made.scan, asked, probabilities=True).probabilities[Region.CONSOLIDATION]
+    likely = found[0] > 127
+    assert np.array_equal(likely, np.tile(np.arange(96) % 32 < 16, (96, 1)))
+
+
+def test_a_stores_slices_are_answered_in_tiles_or_resized(tmp_path):
+    """40 x 48 pixels in four squares of 32, the last ones padded; what the network sees is the same crop, resized."""
+    store = open_store(make_store(tmp_path / "toy"))
+    method = Supervised(Grey(), (3, 4, 8)).eval()
+    ((_, resized, plain),) = answers(store, method, [0])
+    ((number, seen, whole),) = answers(store, method, [0], in_tiles=True)
+    assert (number, whole.shape, seen.shape) == (0, (3, 40, 48), resized.shape)
+    np.testing.assert_allclose(whole.sum(axis=0), 1, atol=1e-5)
+    inner = store.frame(0).inner
+    np.testing.assert_allclose(seen[:, inner[0] : inner[2]].sum(axis=0), 1, atol=1e-5)
+    hu = store.image(0)
+    sure = (np.abs(hu + 750) > 5) & (np.abs(hu + 350) > 5)
+    wanted = np.digitize(hu, [-750, -350])
+    assert (whole.argmax(axis=0) == wanted)[sure].all()
+    assert not (plain.argmax(axis=0) == wanted)[sure].all()

@@ -11,7 +11,7 @@ from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.lookup import find, find_module, names
 from groundglass.methods._ladder import OfLadder
 from groundglass.methods._method import Method
-from groundglass.networks.svae import SVAE
+from groundglass.networks.stichnet2020 import StichNet2020
 from groundglass.networks.unet import UNet
 
 PACKAGE = "groundglass.methods"
@@ -27,7 +27,8 @@ def make(kind, config, seed=0):
     torch.manual_seed(seed)
     outputs = kind.outputs_for(GROUPS)
     if issubclass(kind, OfLadder):
-        return kind(SVAE(1, len(outputs), widths=(8, 16)), outputs, config)
+        narrow = {"blocks": 8} if kind.takes is StichNet2020 else {}
+        return kind(kind.takes(1, len(outputs), widths=(8, 16), **narrow), outputs, config)
     return kind(UNet(2 if kind.takes_prior else 1, len(outputs), widths=(8, 16)), outputs, config)
 
 

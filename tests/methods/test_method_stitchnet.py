@@ -160,6 +160,15 @@ def test_while_it_warms_up_the_unlabelled_pictures_weigh_less():
         torch.testing.assert_close(rising["labelled"], plain["labelled"])
 
 
+def test_the_divergence_may_rise_evenly_over_a_share_of_the_training():
+    """Over half of ten steps: nothing at the first, 3/5 at the fourth, all from the sixth on; not the likelihood."""
+    for step, factor in ((0, 0.0), (3, 0.6), (5, 1.0), (9, 1.0)):
+        plain = only(method(), step=step).losses
+        rising = only(method(rise=0.5), step=step).losses
+        torch.testing.assert_close(rising["divergence_labelled"], factor * plain["divergence_labelled"])
+        torch.testing.assert_close(rising["labelled"], plain["labelled"])
+
+
 def test_the_prior_on_shares_is_of_unlabelled_pictures_and_by_labelled_ones():
     """A quarter of the labels each: against the mean probabilities of the unlabelled pictures."""
     unlabelled = Unlabelled(pictures(1))
@@ -180,7 +189,7 @@ def test_a_swapped_picture_has_one_pictures_styles_and_the_others_label():
     logits = torch.tensor([[0.0, 0.0], [0.0, 2.0]]).expand(1, 3, 2, 2).clone()
     logits[:, 1] = torch.tensor([[5.0, 5.0], [1.0, 0.0]])
     sets = torch.tensor([[[8, 8], [3, 3]]], dtype=torch.uint8)
-    image = swapped(styles, logits, sets, (3, 3, 8))
+    image = swapped(expected(styles), logits, sets, (3, 3, 8))
     assert (255 * image[0, 0]).tolist() == [pytest.approx([191.5, 191.5]), pytest.approx([127.5, 63.5])]
     (slope,) = torch.autograd.grad(image.sum(), styles)
     assert slope[0, 2, 0].all()
@@ -202,7 +211,7 @@ def test_a_swapped_label_is_asked_back_and_leaves_the_statistics_alone():
     inferred = other.network.infer(torch.cat([pictures(), pictures(1, 3)]), generator)
     dequantised(torch.cat([pictures(), pictures(1, 3)]), generator)
     pairs = [0, 1, 0]
-    image = swapped(inferred.styles[2:], inferred.logits[pairs], labels()[pairs], OUTPUTS)
+    image = swapped(expected(inferred.styles[2:]), inferred.logits[pairs], labels()[pairs], OUTPUTS)
     found = other.network.infer(image, generator).logits
     torch.testing.assert_close(update.losses["swap"], 2 * cross_entropy(found, labels()[pairs], OUTPUTS))
     weights = [made.network.styles.weight, made.network.encoder.features[0][0].weight]

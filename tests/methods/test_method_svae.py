@@ -112,5 +112,5 @@ def test_what_is_shown_is_of_means_unless_a_sample_is_asked_for():
 
 
 def test_a_network_that_generates_nothing_is_refused():
-    with pytest.raises(UsageError, match=r"got the network UNet, which generates nothing\. Expected the network svae"):
+    with pytest.raises(UsageError, match=r"UNet, which does not generate as it does\. Expected the network svae"):
         OfLadder.__subclasses__()[0](UNet(1, 1, widths=(4, 8)), (15,))

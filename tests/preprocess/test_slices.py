@@ -8,7 +8,7 @@ from scipy import ndimage
 from groundglass.errors import LabelError, UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.preprocess.preparation import Preparation
-from groundglass.preprocess.slices import frame, lung_boxes, prepare_image, prepare_labels, restore
+from groundglass.preprocess.slices import frame, lung_boxes, prepare_image, prepare_labels, restore, tiles
 
 PREPARATION = Preparation(size=(96, 96))
 WINDOW = PREPARATION.window_hu
@@ -125,3 +125,28 @@ def test_a_preparation_survives_json():
 def test_an_impossible_preparation_is_refused(change, expected):
     with pytest.raises(UsageError, match=expected):
         Preparation.from_json({**Preparation().as_json(), **change})
+
+
+def test_squares_cover_a_crop_once_at_its_own_resolution():
+    """120 x 190 pixels in 2 x 2 squares of 96: 96 and 24 rows, 96 and 94 columns, what is left of a square air."""
+    squares = tiles(frame(SHAPE, BOX, PREPARATION))
+    assert [square.box for square in squares] == [
+        (30, 20, 126, 116), (30, 116, 126, 210), (126, 20, 150, 116), (126, 116, 150, 210),
+    ]  # fmt: skip
+    hu = np.random.default_rng(0).uniform(*WINDOW, SHAPE)
+    whole = np.zeros(SHAPE)
+    for square in squares:
+        picture = prepare_image(hu, square, WINDOW)
+        assert picture.shape == (96, 96)
+        assert not picture[square.inner[2] :].any()
+        assert not picture[:, square.inner[3] :].any()
+        whole += restore(picture[None], square)[0]
+    inside = np.zeros(SHAPE, bool)
+    inside[30:150, 20:210] = True
+    np.testing.assert_allclose(whole[inside], ((hu - WINDOW[0]) / 1500)[inside], atol=1e-6)
+    assert not whole[~inside].any()
+
+
+def test_a_crop_smaller_than_a_square_is_not_magnified():
+    (square,) = tiles(frame(SHAPE, (30, 20, 60, 50), PREPARATION))
+    assert (square.box, square.inner) == ((30, 20, 60, 50), (0, 0, 30, 30))

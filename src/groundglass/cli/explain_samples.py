@@ -20,7 +20,7 @@ from groundglass.report.samples import Drawn, Row, names_of, sheet, table
 from groundglass.report.sheets import spread
 from groundglass.store import Store, open_store
 
-METHODS: Final = ("svae", "stitchnet")
+METHODS: Final = ("svae", "stitchnet", "stichnet2020")
 BATCH: Final = 4
 
 
@@ -62,7 +62,7 @@ def run_samples(run: Path, store_path: Path, output: Path, slices: int, samples:
         ):
             results.path(f"{name}-{step:06d}.csv").write_text(table(rows), encoding="utf-8", newline="\n")
     for kind in kinds:
-        sys.stdout.write(f"step {step}, {_line(kind.whole)}\n")
+        sys.stdout.write(f"step {step}, {_line(kind.whole, method.unit)}\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +87,8 @@ def _kind(method: OfLadder, store: Store, name: str, numbers: Sequence[int], gen
     def told(where: slice) -> dict[str, float | None]:
         distance = collapse.styles_apart(styles[where])
         return {
-            "bits_per_pixel": None if shown.bits is None else float(shown.bits[where].mean()),
-            **{f"divergence_{n}": float(level[where].mean()) for n, level in enumerate(shown.divergence, 1)},
+            method.unit: None if shown.bits is None else float(shown.bits[where].mean()),
+            **{f"divergence_{name}": float(level[where].mean()) for name, level in shown.divergence.items()},
             "error_hu": hu * float(apart[where].mean()),
             "styles_apart_hu": None if distance is None else hu * distance,
             "noise_hu": hu * collapse.noise(noisy[0][where], noisy[1][where]),
@@ -117,7 +117,7 @@ def _together(parts: Sequence[Shown]) -> Shown:
         torch.cat([part.styles for part in parts]),
         torch.cat([part.stitched for part in parts]),
         torch.cat(bits) if bits else None,
-        tuple(torch.cat(level) for level in zip(*(part.divergence for part in parts), strict=True)),
+        {name: torch.cat([part.divergence[name] for part in parts]) for name in parts[0].divergence},
     )
 
 
@@ -136,9 +136,9 @@ def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _line(whole: Row) -> str:
+def _line(whole: Row, unit: str) -> str:
     """What is told on the terminal of slices of a kind."""
-    line = f"{whole['slices']} {whole['kind']} slices: {whole['bits_per_pixel']:.2f} bits per pixel"
+    line = f"{whole['slices']} {whole['kind']} slices: {whole[unit]:.2f} {unit.replace('_', ' ')}"
     if whole["styles_apart_hu"] is None:
         return line
     return (

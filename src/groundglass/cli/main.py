@@ -663,7 +663,7 @@ def _explain_samples(
     samples: Annotated[int, typer.Option(min=0, max=64, help="How many that the method makes of nothing.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 0,
 ) -> None:
-    """What svae or stitchnet makes of slices and of nothing, and whether its styles collapsed (PNG, CSV)."""
+    """What svae, stitchnet or stichnet2020 makes of slices and of nothing, and whether its styles collapsed."""
     with _ending():
         from groundglass.cli.tuning import tune_for_torch
 
@@ -697,6 +697,41 @@ def _explain_steps(
 
         options = Options(number, series, window, cropped, orientation, key, quiet, as_published)
         explain_steps(scan, output, options)
+
+
+@explain.command("styles")
+def _explain_styles(
+    scan: Annotated[str, typer.Argument(metavar="SCAN", help="As segment takes it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for volumes and page.")],
+    model: Annotated[Path, typer.Option(metavar="MODEL", help="A model.safetensors by stitchnet or stichnet2020.")],
+    number: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--slice", min=1, help="Of the page, from the feet, from 1; by default the one with most lesion."),
+    ] = None,
+    lesion: Annotated[str, typer.Option(metavar="NAME", help="Of the dial: ground_glass or consolidation.")] = (
+        "ground_glass"
+    ),
+    dial: Annotated[
+        str, typer.Option(metavar="PERCENT,...", help="Of each lung that is to be diseased.")
+    ] = "0,25,50,75,100",
+    series: Series = None,
+    window: Window = None,
+    cropped: Cropped = False,
+    orientation: Orientation = None,
+    key: Key = None,
+    quiet: Quiet = False,
+) -> None:
+    """A scan if all of it were one tissue, stitched again, and with more or less of a lesion: volumes, a page."""
+    with _ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        from groundglass.cli.explain_styles import Options, explain_styles
+
+        options = Options(
+            number, series, window, cropped, orientation, key, quiet, model=model, lesion=lesion, dial=dial
+        )
+        explain_styles(scan, output, options)
 
 
 @app.command("demo")

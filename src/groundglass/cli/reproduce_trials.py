@@ -35,11 +35,10 @@ from groundglass.evaluation.metrics import examine
 from groundglass.evaluation.metrics import value as value_of
 from groundglass.evaluation.published import CLASSES, Paper
 from groundglass.evaluation.trials import Row, Trial
-from groundglass.inference.predict import channels_of, decide, predicted
+from groundglass.inference.predict import answers, channels_of, decide
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region, check_label_sets, inside, outside
 from groundglass.levels import LEVELS_FILE
-from groundglass.preprocess.slices import restore
 from groundglass.recipe import Recipe
 from groundglass.report.inpainting import sheet, table
 from groundglass.report.reproduction import BINS, Run
@@ -95,12 +94,13 @@ def run_trial(
     minutes = sum(cost.minutes for cost in spent.values())
     found = _Found(method.outputs, recipe.above)
     held_out: list[Row] = []
-    for number, probability in predicted(store, method, dealt.test):
+    for number, probability, whole in answers(store, method, dealt.test, in_tiles=recipe.tiles):
         found.add(number, probability, store.prepared_label_set(number))
-        held_out += _rows(trial, minutes, store, number, probability, method.outputs, recipe.above, paper)
+        held_out += _rows(trial, minutes, store, number, whole, method.outputs, recipe.above, paper)
     trained: list[Row] = []
-    for number, probability in predicted(store, method, dealt.train if paper.trained_too else ()):
-        trained += _rows(trial, minutes, store, number, probability, method.outputs, recipe.above, paper)
+    counted = dealt.train if paper.trained_too else ()
+    for number, _, whole in answers(store, method, counted, in_tiles=recipe.tiles):
+        trained += _rows(trial, minutes, store, number, whole, method.outputs, recipe.above, paper)
     found.write(folder, mine)
     if any(stage.method == METHOD for stage in recipe.stage):
         step, shown = look(folder, store, SHOWN)
@@ -123,12 +123,12 @@ def _rows(
     minutes: float,
     store: Store,
     number: int,
-    probability: NDArray[np.float32],
+    whole: NDArray[np.float32],
     outputs: Sequence[int],
     above: float,
     paper: Paper,
 ) -> Iterator[Row]:
-    """Of a slice with labels, each class that the method tells, at native resolution.
+    """Of a slice with labels and its probabilities at native resolution, each class that the method tells.
 
     A pixel is of the class whose probability is largest, and above the recipe's limit.
     """
@@ -136,7 +136,6 @@ def _rows(
     if truth is None:
         return
     info = store.slices[number]
-    whole = restore(probability, store.frame(number))
     found = decide(whole, outputs, above)
     for name, tissues in CLASSES.items():
         channels = [place for place, group in enumerate(outputs) if not group & ~int(tissues.value)]

@@ -182,7 +182,7 @@ def _run(recipe: Recipe, trial: Trial, split: Split, options: Options, watch: ru
     store, began = open_store(options.store), time.perf_counter()
     method, dealt = runs.train(recipe, store, folder, watch, split=split)
     minutes = (time.perf_counter() - began) / 60
-    counts = runs.score(method, store, dealt.test)
+    counts = runs.score(method, store, dealt.test, in_tiles=recipe.tiles)
     shutil.rmtree(folder)  # its rows are what is kept
     groups = {info.id: info.group for info in store.slices}
     return [Row(trial, minutes, name, groups[name], region.key, found) for (name, region), found in counts.items()]

@@ -60,7 +60,7 @@ def run_train(
         )
     if launch.rank == 0:
         if dealt.test:
-            _tell_scores(output, runs.score(method, store, dealt.test))
+            _tell_scores(output, runs.score(method, store, dealt.test, in_tiles=recipe.tiles))
         sys.stdout.write(f"The model: {output / MODEL_FILE}\n")
 
 

@@ -3,7 +3,7 @@
 | in SSInfNet | here |
 |---|---|
 | eq. 12, mean over images, those of 0/0 left out | ``cell`` under the convention ``defined`` |
-| eq. 13, 1.96 standard errors | ``margin`` |
+| eq. 13, 1.96 standard errors (in StitchNet: the population's standard deviation) | ``margin`` |
 | "overall": mean over background, ground glass and consolidation, the errors' mean beside it | several regions |
 | t-test, Wilcoxon | ``difference``, paired over groups (ours), never over slices |
 """
@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean, pstdev, stdev
 
 from groundglass.evaluation.conventions import Convention
-from groundglass.evaluation.published import Measured, Paper, Row, Table
+from groundglass.evaluation.published import Measured, Paper, Row, Spread, Table
 from groundglass.evaluation.statistics import Comparison, compare
 from groundglass.evaluation.trials import Row as Scored
 from groundglass.evaluation.trials import values_of
@@ -28,7 +28,8 @@ class Cell:
 
     Attributes:
         mean: over regions, of the mean over slices, each averaged over seeds.
-        margin: mean over regions of 1.96 standard errors over slices; None where a region has one slice only.
+        margin: mean over regions of 1.96 standard errors over slices, or of their deviation; None where a region has
+            one slice only.
         seeds: sample standard deviation, over seeds, of a seed's own mean; None of one seed.
     """
 
@@ -45,7 +46,7 @@ class Told:
         row: as printed.
         cells: a cell a column; None where the recipe has none.
         differences: from the recipe that the row is compared with, likewise.
-        slices: that were held out and scored, and their groups.
+        slices: that were scored for the first column, and their groups.
     """
 
     row: Row
@@ -70,7 +71,8 @@ def tell(
 
     def rows_of(recipe: str | None, column: Measured) -> list[Scored]:
         name = recipe or ""
-        return [*held_out.get(name, ()), *(trained.get(name, ()) if column.trained_too else ())]
+        kinds = {"held_out": (held_out,), "trained": (trained,), "both": (held_out, trained)}
+        return [row for kind in kinds[column.slices or table.slices] for row in kind.get(name, ())]
 
     def against(row: Row, column: Measured) -> Comparison | None:
         if row.against is None or row.recipe is None:
@@ -80,9 +82,9 @@ def tell(
     return [
         Told(
             row,
-            tuple(cell(rows_of(row.recipe, column), column, convention) for column in columns),
+            tuple(cell(rows_of(row.recipe, column), column, convention, paper.spread) for column in columns),
             tuple(against(row, column) for column in columns),
-            _slices(held_out.get(row.recipe or "", ())),
+            _slices([one for column in columns[:1] for one in rows_of(row.recipe, column)]),
         )
         for row in table.row
     ]
@@ -92,9 +94,9 @@ def _slices(rows: Sequence[Scored]) -> tuple[int, int]:
     return len({row.slice for row in rows}), len({row.group for row in rows})
 
 
-def cell(rows: Sequence[Scored], column: Measured, convention: Convention) -> Cell | None:
+def cell(rows: Sequence[Scored], column: Measured, convention: Convention, spread: Spread = "errors") -> Cell | None:
     """The number of a recipe in a column; None where no slice counts for any of its regions."""
-    told = [_region(rows, region, column.metric, convention) for region in column.regions]
+    told = [_region(rows, region, column.metric, convention, spread) for region in column.regions]
     known = [one for one in told if one is not None]
     if not known:
         return None
@@ -106,7 +108,7 @@ def cell(rows: Sequence[Scored], column: Measured, convention: Convention) -> Ce
     )
 
 
-def _region(rows: Sequence[Scored], region: str, metric: str, convention: Convention) -> Cell | None:
+def _region(rows: Sequence[Scored], region: str, metric: str, convention: Convention, spread: Spread) -> Cell | None:
     values = values_of([row for row in rows if row.region == region], metric, convention)
     by_slice: dict[str, list[float]] = {}
     for (name, _), (_, value) in values.items():
@@ -114,7 +116,9 @@ def _region(rows: Sequence[Scored], region: str, metric: str, convention: Conven
     if not by_slice:
         return None
     means = [fmean(told) for told in by_slice.values()]
-    return Cell(fmean(means), 1.96 * stdev(means) / sqrt(len(means)) if len(means) > 1 else None, None)
+    if len(means) < 2:
+        return Cell(fmean(means), None, None)
+    return Cell(fmean(means), pstdev(means) if spread == "deviation" else 1.96 * stdev(means) / sqrt(len(means)), None)
 
 
 def _over_seeds(rows: Sequence[Scored], column: Measured, convention: Convention) -> float | None:

@@ -22,6 +22,8 @@ from groundglass.labels import NOT_LESION, Region, Tissue
 
 SUFFIX: Final = ".tables"
 BACKGROUND: Final = "background"
+Slices = Literal["held_out", "trained", "both"]
+Spread = Literal["errors", "deviation"]
 # What is scored, by name. Papers have background (and lung, where labels do not part them) as a class beside lesions.
 CLASSES: Final[Mapping[str, Region | Tissue]] = {
     BACKGROUND: NOT_LESION,
@@ -40,13 +42,13 @@ class Measured(_Part):
         title: over it.
         metric: one of ``groundglass.evaluation.metrics``.
         regions: names of ``CLASSES``; of several, the mean over them. The table's if empty.
-        trained_too: slices that were trained on are scored beside the held-out ones.
+        slices: that are scored: ``held_out``, those that were ``trained`` on, or ``both``. The table's if None.
     """
 
     title: str
     metric: str = "dice"
     regions: list[str] = []
-    trained_too: bool = False
+    slices: Slices | None = None
 
 
 class Row(_Part):
@@ -73,6 +75,7 @@ class Table(_Part):
         printed: names of the printed columns; the paper's if None.
         measured: our columns; the paper's if None.
         regions: of our columns that say none.
+        slices: likewise.
         row: its rows.
     """
 
@@ -80,6 +83,7 @@ class Table(_Part):
     printed: list[str] | None = None
     measured: list[Measured] | None = None
     regions: list[str] = []
+    slices: Slices = "held_out"
     row: list[Row]
 
 
@@ -132,6 +136,7 @@ class Paper(_Part):
         crop: ``lungs`` or ``none``.
         folds: number of folds, by group.
         convention: of our means (``groundglass.evaluation.conventions``), one that is of each image by itself.
+        spread: what stands behind a mean: 1.96 standard ``errors``, or the images' population ``deviation``.
         printed: columns of tables that say none.
         measured: likewise.
         scales: ``full``, and ``small`` and ``fast`` where there are such.
@@ -146,6 +151,7 @@ class Paper(_Part):
     crop: Literal["lungs", "none"] = "lungs"
     folds: Annotated[int, Field(ge=2)] = 5
     convention: str = "present"
+    spread: Spread = "errors"
     printed: list[str] = []
     measured: list[Measured] = []
     scales: dict[Literal["full", "small", "fast"], Scale]
@@ -188,17 +194,20 @@ class Paper(_Part):
     @property
     def trained_too(self) -> bool:
         """Whether slices that were trained on are scored anywhere."""
-        return any(column.trained_too for table in self.table for column in self.measured_of(table))
+        return any(column.slices != "held_out" for table in self.table for column in self.measured_of(table))
 
     def printed_of(self, table: Table) -> list[str]:
         """Names of a table's printed columns."""
         return self.printed if table.printed is None else table.printed
 
     def measured_of(self, table: Table) -> list[Measured]:
-        """Our columns of a table, each with its regions."""
+        """Our columns of a table, each with its regions and slices."""
         columns = self.measured if table.measured is None else table.measured
         return [
-            column if column.regions else column.model_copy(update={"regions": table.regions}) for column in columns
+            column.model_copy(
+                update={"regions": column.regions or table.regions, "slices": column.slices or table.slices}
+            )
+            for column in columns
         ]
 
 

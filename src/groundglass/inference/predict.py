@@ -20,7 +20,7 @@ from groundglass.losses.groups import regions_of
 from groundglass.methods._method import Method
 from groundglass.preprocess.lung import LungField, lung_field
 from groundglass.preprocess.preparation import Preparation
-from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore
+from groundglass.preprocess.slices import Frame, frame, lung_boxes, prepare_image, restore, tiles
 from groundglass.scan import Scan
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ class Model:
         preparation: of the slices that it was trained on.
         card: what a reader of the result has to know.
         above: a pixel whose largest probability is not above it has no label; 0: the most probable group.
+        tiles: a slice is answered in squares of the prepared size, at its own resolution, not resized to one.
     """
 
     method: Method
     preparation: Preparation
     card: ModelCard
     above: float = 0.0
+    tiles: bool = False
 
 
 def segment_by_model(
@@ -81,7 +83,7 @@ def segment_by_model(
     asked = channels_of(model.method.outputs) if probabilities else {}
     levels = {region: np.zeros(scan.hu.shape, np.uint8) for region in asked}
     frames = frames_of(scan, field, model.preparation)
-    answered = answers(((scan.hu[z], where) for z, where in frames.items()), model, views, asked)
+    answered = _answered(((scan.hu[z], where) for z, where in frames.items()), model, views, asked)
     for done, (z, answer) in enumerate(zip(frames, answered, strict=True), start=1):
         told[z] = answer.codes
         for region, plane in answer.levels.items():
@@ -112,7 +114,7 @@ def segment_pictures(
         fields = [lung_field(picture, cropped=cropped) for picture in part]
         frames = [frames_of(*pair, model.preparation).get(0) for pair in zip(part, fields, strict=True)]
         seen = [(picture.hu[0], where) for picture, where in zip(part, frames, strict=True) if where is not None]
-        answered = answers(seen, model, views, asked)
+        answered = _answered(seen, model, views, asked)
         for picture, field, where in zip(part, fields, frames, strict=True):
             answer = next(answered) if where is not None else Answer.nothing(picture.hu.shape[1:], asked)
             levels = {region: plane[None] for region, plane in answer.levels.items()}
@@ -152,10 +154,10 @@ class Answer:
         return cls(empty, dict.fromkeys(asked, empty))
 
 
-def answers(
+def _answered(
     slices: Iterable[tuple[NDArray[Any], Frame]], model: Model, views: int, asked: Mapping[Region, Sequence[int]]
 ) -> Iterator[Answer]:
-    """The answer to each slice, in their order; as many are predicted together as go well.
+    """The answer to each slice, in their order.
 
     Args:
         slices: HU (H, W) and the frame of each.
@@ -163,17 +165,11 @@ def answers(
         views: as in `segment_by_model`.
         asked: regions whose probabilities are wanted, and their channels.
     """
-    waiting, outputs = iter(slices), model.method.outputs
-    while part := list(islice(waiting, _together(model.preparation.size))):
-        images = np.stack([prepare_image(hu, where, model.preparation.window_hu) for hu, where in part])
-        for probability, (_, where) in zip(
-            predict_batch(model.method, torch.from_numpy(images)[:, None], views).numpy(), part, strict=True
-        ):
-            whole = restore(probability, where)
-            yield Answer(
-                _codes(whole, outputs, model.above),
-                {region: _bytes(whole[channels].sum(axis=0)) for region, channels in asked.items()},
-            )
+    for whole in _whole(slices, model, views):
+        yield Answer(
+            _codes(whole, model.method.outputs, model.above),
+            {region: _bytes(whole[channels].sum(axis=0)) for region, channels in asked.items()},
+        )
 
 
 def _bytes(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -213,6 +209,42 @@ def frames_of(scan: Scan, field: LungField, preparation: Preparation) -> dict[in
     return {z: frame(shape, box, preparation) for z, box in enumerate(boxes) if box is not None}
 
 
+def probabilities_of(
+    scan: Scan, frames: Mapping[int, Frame], model: Model, views: int = 1
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The probabilities (K, H, W) of each slice at its own resolution, 0 beyond its crop."""
+    whole = _whole(((scan.hu[z], where) for z, where in frames.items()), model, views)
+    yield from zip(frames, whole, strict=True)
+
+
+def _whole(slices: Iterable[tuple[NDArray[Any], Frame]], model: Model, views: int) -> Iterator[NDArray[np.float32]]:
+    """The same of slices (H, W) in HU, each with its frame; as many are predicted together as go well."""
+    waiting, preparation = iter(slices), model.preparation
+    if model.tiles:
+        for hu, where in waiting:
+            yield _in_tiles(model.method, hu, where, preparation, views)
+        return
+    while part := list(islice(waiting, _together(preparation.size))):
+        images = np.stack([prepare_image(hu, where, preparation.window_hu) for hu, where in part])
+        told = predict_batch(model.method, torch.from_numpy(images)[:, None], views).numpy()
+        for probability, (_, where) in zip(told, part, strict=True):
+            yield restore(probability, where)
+
+
+def _in_tiles(
+    method: Method, hu: NDArray[np.int16 | np.float32], where: Frame, preparation: Preparation, views: int = 1
+) -> NDArray[np.float32]:
+    """Probabilities (K, H, W) of a slice (H, W), put together from those of its squares; 0 beyond its crop."""
+    squares = tiles(where)
+    whole = np.zeros((len(method.outputs), *where.shape), np.float32)
+    for part in parts(range(len(squares)), preparation.size):
+        images = np.stack([prepare_image(hu, squares[place], preparation.window_hu) for place in part])
+        told = predict_batch(method, torch.from_numpy(images)[:, None], views).numpy()
+        for place, probability in zip(part, told, strict=True):
+            whole += restore(probability, squares[place])
+    return whole
+
+
 def parts(numbers: Sequence[int], size: tuple[int, int]) -> Iterator[list[int]]:
     """Numbers of slices of (height, width) pixels, as many at a time as are predicted together."""
     count = _together(size)
@@ -231,6 +263,27 @@ def predicted(
     for part in parts(numbers, store.preparation.size):
         images = torch.from_numpy(np.stack([store.prepared(number) for number in part]))[:, None]
         yield from zip(part, predict_batch(method, images, views).numpy(), strict=True)
+
+
+def answers(
+    store: Store, method: Method, numbers: Sequence[int], *, in_tiles: bool = False
+) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+    """The probabilities of slices of a store as the network sees them, and at native resolution, 0 beyond their crops.
+
+    Args:
+        store: of the slices.
+        method: in eval mode.
+        numbers: of the slices.
+        in_tiles: each is answered in squares at native resolution.
+    """
+    if not in_tiles:
+        for number, probability in predicted(store, method, numbers):
+            yield number, probability, restore(probability, store.frame(number))
+        return
+    for number in numbers:
+        where = store.frame(number)
+        whole = _in_tiles(method, store.image(number), where, store.preparation)
+        yield number, np.stack([prepare_image(plane, where, (0.0, 1.0)) for plane in whole]), whole
 
 
 def images_of(
@@ -282,6 +335,12 @@ def decide(probabilities: NDArray[np.float32], outputs: Sequence[int], above: fl
     """
     sets: NDArray[np.uint8] = np.asarray(outputs, np.uint8)[probabilities.argmax(axis=0)]
     return np.where(probabilities.max(axis=0) > above, sets, np.uint8(UNKNOWN))
+
+
+def lesion_codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:
+    """What is decided, as codes of lesions; all else becomes 0."""
+    codes = _codes(probabilities, outputs, above)
+    return np.where(codes > CODE_OF_TISSUE[Tissue.LUNG], codes, np.uint8(0))
 
 
 def _codes(probabilities: NDArray[np.float32], outputs: Sequence[int], above: float) -> NDArray[np.uint8]:

@@ -141,7 +141,9 @@ def _affine(header: Any) -> tuple[NDArray[np.float64], tuple[Notice, ...]]:
     return np.diag([unit, unit, unit, 1.0]) @ np.asarray(affine, np.float64), notices
 
 
-def write_nifti(path: str | os.PathLike[str], values: NDArray[np.uint8], scan: Scan, slope: float = 1.0) -> None:
+def write_nifti(
+    path: str | os.PathLike[str], values: NDArray[np.uint8] | NDArray[np.int16], scan: Scan, slope: float = 1.0
+) -> None:
     """Write a label map or the like on the input's own grid; for NIfTI input with its geometry to the bit.
 
     Args:
@@ -155,8 +157,9 @@ def write_nifti(path: str | os.PathLike[str], values: NDArray[np.uint8], scan: S
     """
     on_grid = scan.source.axes.from_canonical(values)
     header = _header_like(scan, on_grid.shape)
+    header.set_data_dtype(values.dtype)
     header["scl_slope"], header["scl_inter"] = slope, 0
-    content = header.structarr.tobytes() + bytes(4) + on_grid.astype(np.uint8).tobytes(order="F")
+    content = header.structarr.tobytes() + bytes(4) + on_grid.astype(header.get_data_dtype()).tobytes(order="F")
     if str(path).endswith(".gz"):
         packed = io.BytesIO()
         # no file name and no time of day in it; label maps pack well at any level
@@ -183,6 +186,5 @@ def _header_like(scan: Scan, shape: tuple[int, ...]) -> Any:
         header.set_qform(affine, code=1)
         header.set_sform(affine, code=1)
         header["xyzt_units"] = 2  # millimetres
-    header.set_data_dtype(np.uint8)
     header["vox_offset"] = int(header.sizeof_hdr) + 4
     return header

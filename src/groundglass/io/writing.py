@@ -106,6 +106,28 @@ def write_probabilities(
         write_nifti(path, levels, scan, slope=1 / 255)
 
 
+def write_hounsfield(
+    path: str | os.PathLike[str], hu: NDArray[np.int16], scan: Scan, window_hu: tuple[float, float]
+) -> None:
+    """Write Hounsfield units on the input's own grid: NIfTI, or for pictures PNG, black and white at the window's ends.
+
+    Args:
+        path: as for `write_labels`.
+        hu: int16, on the canonical grid ``[z, y, x]`` of the scan.
+        scan: whose grid it is.
+        window_hu: HU of black and white.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    if scan.source.format == "image":
+        black, white = window_hu
+        levels = np.rint(255 * np.clip((hu - black) / (white - black), 0, 1)).astype(np.uint8)
+        write_grey_images(path, _planes(levels, scan))
+    else:
+        write_nifti(path, hu, scan)
+
+
 def _planes(values: NDArray[np.uint8], scan: Scan | GreyImage) -> NDArray[np.uint8]:
     """Canonical slices as the pictures that they came from lie, (slices, rows, columns)."""
     return np.ascontiguousarray(scan.source.axes.from_canonical(values).T)

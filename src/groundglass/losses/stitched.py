@@ -1,4 +1,4 @@
-"""The likelihood of a picture that a segmentation stitches together from styles: StitchNet (Zammit et al., 2022).
+"""The likelihood of a picture that a segmentation stitches together from styles: StichNet (2020), StitchNet (2022).
 
 | here | there |
 |---|---|
@@ -20,7 +20,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from groundglass.losses.beta import STEPS, exact, expected
+from groundglass.losses.beta import STEPS, exact
 from groundglass.losses.label_set import allowed
 
 
@@ -41,13 +41,13 @@ def log_likelihood(logits: Tensor, density: Tensor, label_set: Tensor, outputs: 
 
 
 def stitched(logits: Tensor, styles: Tensor) -> Tensor:
-    """The picture (B, 1, H, W) in [0, 1] whose every pixel is the mean of its most probable label's style.
+    """The picture (B, 1, H, W) whose every pixel is that of its most probable label's style.
 
     Args:
         logits: (B, K, H, W).
-        styles: (B, 2 K, H, W), as a network says them.
+        styles: (B, K, H, W), grey values in [0, 1].
     """
-    return expected(styles).gather(1, logits.argmax(dim=1, keepdim=True))
+    return styles.gather(1, logits.argmax(dim=1, keepdim=True))
 
 
 def bits_per_pixel(log_likelihood: Tensor, divergence: Tensor) -> Tensor:

@@ -1,22 +1,24 @@
-"""What methods on the shared variational autoencoder have in common: the lower bound of log p(x), and pictures."""
+"""What methods on ladders of latents have in common: the lower bound of log p(x), and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from groundglass.batches import Progress
 from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.losses.beta import dequantised, expected, log_density
 from groundglass.losses.divergence import divergence, sampled_divergence
 from groundglass.losses.stitched import bits_per_pixel, log_likelihood, stitched
 from groundglass.methods._method import OfNetwork
+from groundglass.networks._ladder import Generated, Inferred, Ladder
 from groundglass.networks._network import Network
-from groundglass.networks.svae import SVAE, Generated, Inferred
+from groundglass.networks.svae import SVAE
 
 By = Literal["sample", "formula"]
 MOVES: Final = 0.01  # variance over pictures above which a latent is active (Burda et al., arXiv 1509.00519)
@@ -28,11 +30,18 @@ class LadderConfig:
 
     Attributes:
         divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
+        rise: share of the training over which the divergence's weight rises evenly from 0 to 1, lest latents learn to
+            say nothing before anything can be made of them (LVAE's warm-up, arXiv 1602.02282, section 3).
         seed: of latents and dequantisation.
     """
 
     divergence: By = "sample"
+    rise: float = 0.0
     seed: int = 0
+
+    def weight(self, progress: Progress) -> float:
+        """Of the divergence, at a step."""
+        return min(1.0, progress.step / (self.rise * progress.steps)) if self.rise > 0 else 1.0
 
     def __post_init__(self) -> None:
         """Refuse what is no way to a divergence.
@@ -54,30 +63,15 @@ class Bound:
 
     Attributes:
         likelihood: (B,), log of the sum over y in S of p(x, y given z), the mean over pixels.
-        picture: (B,), log p(x given z) alike, whatever the labels; without a gradient.
         divergence: (B,), of q(z) from p(z), over the number of pixels.
+        bits: (B,), of the pictures, whatever their labels, in the method's ``unit``; without a gradient.
         inferred: the latents and what they become.
     """
 
     likelihood: Tensor
-    picture: Tensor
     divergence: Tensor
+    bits: Tensor
     inferred: Inferred
-
-    @property
-    def bits(self) -> Tensor:
-        """(B,), bits per pixel of the pictures, whatever their labels; without a gradient."""
-        return bits_per_pixel(self.picture, self.divergence.detach())
-
-    def levels(self) -> dict[str, Tensor]:
-        """Of each level: its exact divergence in nats a picture, the mean; and which share of its latents is active."""
-        told = {}
-        for place, (q, p) in enumerate(zip(self.inferred.posterior, self.inferred.prior, strict=True), 1):
-            apart = divergence(q.mean, q.variance, p.mean, p.variance).sum() / len(q.mean)
-            told[f"divergence_{place}"] = apart.detach()
-            if len(q.mean) > 1:
-                told[f"active_{place}"] = (q.mean.detach().var(dim=0) > MOVES).float().mean()
-        return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,47 +82,64 @@ class Shown:
         probability: of each style, (B, S, H, W).
         styles: (B, S, H, W), grey values in [0, 1].
         stitched: (B, 1, H, W), [0, 1].
-        bits: per pixel (B,), and of each level the divergence in nats (B,); of a picture, not of a sample.
+        bits: (B,), in the method's ``unit``; None of a sample.
+        divergence: of each level by its name, nats (B,); empty of a sample.
     """
 
     probability: Tensor
     styles: Tensor
     stitched: Tensor
     bits: Tensor | None = None
-    divergence: tuple[Tensor, ...] = ()
+    divergence: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class OfLadder(OfNetwork):
-    """A method whose network is the shared variational autoencoder.
+    """A method whose network is a ladder: unless it says otherwise the SVAE, whose styles are Beta densities.
 
     Attributes:
         tissues: the tissue group of each style; a group is there as often as it has styles.
+        unit: what its bits are.
     """
 
-    network: SVAE
+    network: Ladder
+    takes: ClassVar[type[Ladder]] = SVAE
+    unit: ClassVar[str] = "bits_per_pixel"
     config_class: ClassVar[type[LadderConfig]] = LadderConfig
 
     def __init__(self, network: Network, outputs: Sequence[int], config: LadderConfig | None = None) -> None:
         """Make the method.
 
         Args:
-            network: an SVAE.
+            network: one that it takes.
             outputs: the tissue group of each of its K classes (``groundglass.losses.groups``).
             config: settings.
 
         Raises:
-            UsageError: another network, which generates nothing.
+            UsageError: another network, which generates nothing or by another density.
         """
-        if not isinstance(network, SVAE):
+        if not isinstance(network, self.takes):
+            name = self.takes.__module__.rpartition(".")[2]
             raise UsageError(
-                f"{type(self).__name__} got the network {type(network).__name__}, which generates nothing.",
-                expected="the network svae",
-                remedy='Say network.name = "svae".',
+                f"{type(self).__name__} got the network {type(network).__name__}, which does not generate as it does.",
+                expected=f"the network {name}",
+                remedy=f'Say network.name = "{name}".',
             )
         super().__init__(network, outputs)
         self.config = config or self.config_class()
         styles = zip(self.outputs, network.styles_of, strict=True)
         self.tissues = tuple(group for group, count in styles for _ in range(count))
+
+    def density(self, styles: Tensor, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Of each style log p(x given y, z), (B, S, H, W), nats a pixel; a generator dequantises x."""
+        return log_density(styles, dequantised(image, generator))
+
+    def grey(self, styles: Tensor) -> Tensor:
+        """What each style looks like: (B, S, H, W), [0, 1]."""
+        return expected(styles)
+
+    def bits(self, likelihood: Tensor, divergence: Tensor) -> Tensor:
+        """Of nats a pixel, in the method's ``unit``."""
+        return bits_per_pixel(likelihood, divergence)
 
     def bound(self, image: Tensor, label_set: Tensor, generator: torch.Generator, by: By) -> Bound:
         """The lower bound by one sample of z from q(z given x).
@@ -140,7 +151,7 @@ class OfLadder(OfNetwork):
             by: whether the divergence is of that sample too, or of the formula.
         """
         inferred = self.network.infer(image, generator)
-        density = log_density(inferred.styles, dequantised(image, generator))
+        density = self.density(inferred.styles, image, generator)
         likelihood = log_likelihood(inferred.logits, density, label_set, self.tissues).mean(dim=(1, 2))
         with torch.no_grad():
             picture = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
@@ -149,7 +160,19 @@ class OfLadder(OfNetwork):
             normals = q.mean, q.variance, p.mean, p.variance
             each = divergence(*normals) if by == "formula" else sampled_divergence(z, *normals)
             total = total + each.sum(dim=(1, 2, 3))
-        return Bound(likelihood, picture, total / image[0].numel(), inferred)
+        total = total / image[0].numel()
+        return Bound(likelihood, total, self.bits(picture, total.detach()), inferred)
+
+    def levels_of(self, bound: Bound) -> dict[str, Tensor]:
+        """Of each level: its exact divergence in nats a picture, the mean; and which share of its latents is active."""
+        told = {}
+        inferred = bound.inferred
+        for name, q, p in zip(self.network.levels, inferred.posterior, inferred.prior, strict=True):
+            apart = divergence(q.mean, q.variance, p.mean, p.variance).sum() / len(q.mean)
+            told[f"divergence_{name}"] = apart.detach()
+            if len(q.mean) > 1:
+                told[f"active_{name}"] = (q.mean.detach().var(dim=0) > MOVES).float().mean()
+        return told
 
     def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
         """Probabilities (B, K, H, W), float32, of the latents' means.
@@ -164,26 +187,26 @@ class OfLadder(OfNetwork):
     def shown(self, image: Tensor, generator: torch.Generator | None = None) -> Shown:
         """What becomes of pictures (B, 1, H, W), by the latents' means, or by a sample of them."""
         inferred = self.network.infer(image, generator)
-        apart = [
-            divergence(q.mean, q.variance, p.mean, p.variance).sum(dim=(1, 2, 3))
-            for q, p in zip(inferred.posterior, inferred.prior, strict=True)
-        ]
-        density = log_density(inferred.styles, dequantised(image))
+        apart = {
+            name: divergence(q.mean, q.variance, p.mean, p.variance).sum(dim=(1, 2, 3))
+            for name, q, p in zip(self.network.levels, inferred.posterior, inferred.prior, strict=True)
+        }
+        density = self.density(inferred.styles, image)
         likelihood = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
-        bits = bits_per_pixel(likelihood, torch.stack(apart).sum(dim=0) / image[0].numel())
-        return Shown(*_pictures(inferred), bits, tuple(apart))
+        bits = self.bits(likelihood, torch.stack(list(apart.values())).sum(dim=0) / image[0].numel())
+        return Shown(*self._pictures(inferred), bits, apart)
 
     @torch.no_grad()
     def sampled(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Shown:
         """Pictures of nobody: latents from their prior."""
-        return Shown(*_pictures(self.network.sample(count, size, generator)))
+        return Shown(*self._pictures(self.network.sample(count, size, generator)))
+
+    def _pictures(self, made: Generated) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities, styles and the stitched picture."""
+        grey = self.grey(made.styles)
+        return made.logits.float().softmax(dim=1), grey, stitched(made.logits, grey)
 
 
 def unknown(image: Tensor) -> Tensor:
     """Label sets (B, H, W) of pictures (B, 1, H, W) of which nothing is known."""
     return torch.full_like(image[:, 0], UNKNOWN, dtype=torch.uint8)
-
-
-def _pictures(made: Generated) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities, styles and the stitched picture."""
-    return made.logits.float().softmax(dim=1), expected(made.styles), stitched(made.logits, made.styles)

@@ -43,7 +43,6 @@ import torch
 from torch import Tensor
 
 from groundglass.batches import Labelled, Progress, Unlabelled
-from groundglass.losses.beta import expected
 from groundglass.losses.label_set import allowed, cross_entropy, focal_cross_entropy
 from groundglass.losses.shares import share_divergence, shares_of
 from groundglass.losses.stitched import stitched
@@ -51,7 +50,7 @@ from groundglass.methods._ladder import Bound, LadderConfig, OfLadder, unknown
 from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of, ramp_up
 from groundglass.networks._again import still
-from groundglass.networks.svae import Inferred
+from groundglass.networks._ladder import Inferred
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,12 @@ class StitchNet(OfLadder):
             sets.append(unknown(unlabelled.image))
         generator = noise_of(config.seed, progress)
         bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence)
-        losses, told = {}, bound.levels()
+        losses, told = {}, self.levels_of(bound)
         rising = config.unlabelled * ramp_up(progress, config.warm_up)
         for kind, part, weight in (("labelled", slice(known), 1.0), ("unlabelled", slice(known, None), rising)):
             if len(bound.bits[part]):
                 losses[kind] = -weight * bound.likelihood[part].mean()
-                losses[f"divergence_{kind}"] = weight * bound.divergence[part].mean()
+                losses[f"divergence_{kind}"] = weight * config.weight(progress) * bound.divergence[part].mean()
                 told |= {f"{name}_{kind}": value for name, value in self._told(bound, part).items()}
         if known and config.focal:
             focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.tissues, config.gamma)
@@ -118,7 +117,7 @@ class StitchNet(OfLadder):
         if config.swap:
             pairs = torch.arange(len(inferred.logits) - known, device=label_set.device) % known
             wanted = label_set[pairs]
-            image = swapped(inferred.styles[known:], inferred.logits[pairs], wanted, self.tissues)
+            image = swapped(self.grey(inferred.styles[known:]), inferred.logits[pairs], wanted, self.tissues)
             with still(self.network):  # stitched pictures are a population of their own: statistics stay the real ones'
                 found = self.network.infer(image, generator).logits
             losses["swap"] = config.swap * cross_entropy(found, wanted, self.tissues)
@@ -127,11 +126,11 @@ class StitchNet(OfLadder):
     @torch.no_grad()
     def _told(self, bound: Bound, part: slice) -> dict[str, Tensor]:
         """For the log, of some pictures: bits, how far their styles are apart, and the share of each class."""
-        styles = expected(bound.inferred.styles[part])
+        styles = self.grey(bound.inferred.styles[part])
         pairs = combinations(styles.unbind(dim=1), 2)
         shares = bound.inferred.logits[part].float().softmax(dim=1).mean(dim=(0, 2, 3))
         return {
-            "bits_per_pixel": bound.bits[part].mean(),
+            self.unit: bound.bits[part].mean(),
             "styles_apart": torch.stack([(one - other).abs().mean() for one, other in pairs]).mean(),
             **{f"share_{place}": share for place, share in enumerate(shares)},
         }
@@ -141,7 +140,7 @@ def swapped(styles: Tensor, logits: Tensor, label_set: Tensor, tissues: Sequence
     """One picture's styles, stitched by another's label: (B, 1, H, W), [0, 1], with a gradient to the styles.
 
     Args:
-        styles: of the one, (B, 2 S, H, W), as a network says them.
+        styles: of the one, (B, S, H, W), grey values in [0, 1].
         logits: of the other, (B, S, H, W): where its label leaves several styles possible, the most probable one is
             taken.
         label_set: of the other, (B, H, W), uint8.

@@ -51,8 +51,9 @@ class SVAE(OfLadder):
         image = labelled.image if unlabelled is None else torch.cat([labelled.image, unlabelled.image])
         generator = noise_of(self.config.seed, progress)
         bound = self.bound(image, unknown(image), generator, self.config.divergence)
-        losses = {"likelihood": -bound.likelihood.mean(), "divergence": bound.divergence.mean()}
-        yield Update("network", losses, told={"bits_per_pixel": bound.bits.mean(), **bound.levels()})
+        apart = self.config.weight(progress) * bound.divergence.mean()
+        losses = {"likelihood": -bound.likelihood.mean(), "divergence": apart}
+        yield Update("network", losses, told={"bits_per_pixel": bound.bits.mean(), **self.levels_of(bound)})
 
     def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
         """That every pixel is of some tissue: (B, 1, H, W) of 1. It was taught no more."""

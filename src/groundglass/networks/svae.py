@@ -6,7 +6,7 @@
 | ``Latent`` | the mapping from d_n to z_n, **one for both directions**: what makes the autoencoder "shared" |
 | ``expand``, ``blocks`` | d_n in generation: the expansion of z_n and of what is coarser |
 | ``up`` | the deconvolution that leads from d_(n+1) to where z_n is drawn |
-| ``weighted`` | the precision weighting of LVAE (Sonderby et al., arXiv 1602.02282) |
+| ``weighted`` (``_ladder.py``) | the precision weighting of LVAE (Sonderby et al., arXiv 1602.02282) |
 | ``head`` | pi_theta(z), of the segmentation |
 | ``styles`` | alpha_theta(z) and beta_theta(z): b, h, g and c |
 
@@ -26,7 +26,6 @@ Differs from the paper:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -35,13 +34,11 @@ import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
 
 from groundglass.errors import UsageError
+from groundglass.networks._ladder import Drawn, Generated, Inferred, Ladder, doubling, halving_encoder, normal_of
 from groundglass.networks._layers import conv_norm, enlarge
-from groundglass.networks._network import Network
-from groundglass.networks._normal import Normal, weighted
-from groundglass.networks.encoders import make_encoder
+from groundglass.networks._normal import Normal
 
 WIDE: Final = 64  # channels above which a block is a bottleneck
-SMALLEST: Final = 1e-3  # variance of a latent
 INFERENCE, GENERATION = 0, 1
 
 
@@ -97,45 +94,13 @@ class Latent(nn.Module):
     def forward(self, d: Tensor, direction: int) -> Normal:
         """Features (B, C, h, w) -> a normal distribution of (B, 1, h, w), float32."""
         d = self.block(d, direction)
-        return Normal(self.mean(d).float(), F.softplus(self.variance(d).float()) + SMALLEST)
+        return normal_of(self.mean(d), self.variance(d))
 
 
-def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Transposed 4 x 4 convolution of stride 2, batch norm, ReLU: (B, in, H, W) -> (B, out, 2 H, 2 W)."""
-    return nn.Sequential(
-        nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Generated:
-    """What latents become.
-
-    Attributes:
-        logits: (B, S, H, W), of which style a pixel is from; S is K unless classes have several styles.
-        styles: (B, 2 S, H, W), alpha and then beta of each style's Beta distribution, before they are made positive.
-    """
-
-    logits: Tensor
-    styles: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Inferred(Generated):
-    """And where the latents are from: of each level, finest first, z (B, 1, h, w), q(z | x) and p(z | coarser z)."""
-
-    z: tuple[Tensor, ...]
-    posterior: tuple[Normal, ...]
-    prior: tuple[Normal, ...]
-
-
-class SVAE(Network):
+class SVAE(Ladder):
     """A ladder of latents between what is seen and what is made of it.
 
-    It segments, from the means of its latents; ``infer`` samples them; ``generate`` and ``sample`` see no picture. Of
-    one class it has no segmentation: it is the autoencoder alone.
+    ``generate`` and ``sample`` see no picture. Of one class it has no segmentation: it is the autoencoder alone.
     """
 
     paper = "Zammit, Fung, Liu, Leung and Hu, StitchNet, BMC Bioinformatics 23 (Suppl 7), 343, 2022"
@@ -165,28 +130,16 @@ class SVAE(Network):
         Raises:
             UsageError: an encoder that does not halve so, a level that there is not, or a class without styles.
         """
-        super().__init__()
-        self.in_channels, self.classes, self.styles_at = in_channels, classes, styles_at
-        self.encoder = make_encoder(encoder, in_channels, depth=len(widths), weights=weights)
+        super().__init__(in_channels, classes, styles_of)
+        self.styles_at = styles_at
+        self.levels = tuple(str(level) for level in range(1, len(widths) + 1))
+        self.encoder = halving_encoder(encoder, in_channels, len(widths), weights)
         first, self.stride = self.encoder.reductions[0], self.encoder.reductions[-1]
-        if first > 2 or self.encoder.reductions != tuple(first << level for level in range(len(widths))):
-            raise UsageError(
-                f"The features of {encoder} are at 1/{', 1/'.join(map(str, self.encoder.reductions))}.",
-                expected="1/2, 1/4, 1/8 and so on",
-                remedy="Take mobilenet_v2, or another that halves at every level.",
-            )
         if not 0 <= styles_at <= len(widths):
             raise UsageError(
                 f"SVAE has no level {styles_at}.",
                 expected=f"0, the picture's size, to {len(widths)}",
                 remedy="Correct styles_at.",
-            )
-        self.styles_of = tuple(styles_of or (1,) * classes) if classes > 1 else (1,)
-        if len(self.styles_of) != classes or min(self.styles_of) < 1:
-            raise UsageError(
-                f"SVAE has {classes} classes, of {styles_of} styles.",
-                expected="a number for each class that the labels tell apart, 1 or more",
-                remedy="Correct styles_of, or leave it out.",
             )
         count = sum(self.styles_of)
         top = len(widths) - 1
@@ -201,33 +154,17 @@ class SVAE(Network):
         self.head = nn.Conv2d(widths[0], count, 1) if count > 1 else None
         self.styles = nn.Conv2d(widths[max(styles_at, 1) - 1], 2 * count, 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
-        return self.of_classes(self.infer(image).logits)
-
-    def forward_all(self, image: Tensor) -> dict[str, Tensor]:
-        """``logits`` (B, K, H, W) and ``styles`` (B, 2 S, H, W)."""
-        inferred = self.infer(image)
-        return {"logits": self.of_classes(inferred.logits), "styles": inferred.styles}
-
     def infer(self, image: Tensor, generator: torch.Generator | None = None) -> Inferred:
         """What a picture's latents may be and what they become: sampled by the generator, without one their means."""
         features = self.encoder(self.check(image))
-        z: list[Tensor] = []
-        posterior: list[Normal] = []
-        prior: list[Normal] = []
+        drawn = Drawn(generator)
 
-        def drawn(level: int, coarser: Tensor | None) -> Tensor:
+        def draw(level: int, coarser: Tensor | None) -> Tensor:
             found: Normal = self.latents[level](self.seen[level](features[level]), INFERENCE)
-            expected = self._prior(level, coarser, found.mean)
-            both = weighted(found, expected)
-            prior.insert(0, expected)
-            posterior.insert(0, both)
-            z.insert(0, both.drawn(generator))
-            return z[0]
+            return drawn.add(found, self._prior(level, coarser, found.mean))
 
-        made = self._descend(drawn)
-        return Inferred(made.logits, made.styles, tuple(z), tuple(posterior), tuple(prior))
+        made = self._descend(draw)
+        return Inferred(made.logits, made.styles, tuple(drawn.z), tuple(drawn.posterior), tuple(drawn.prior))
 
     def generate(self, z: Sequence[Tensor]) -> Generated:
         """What latents (B, 1, h, w), finest first, become: nothing else is looked at."""
@@ -243,13 +180,6 @@ class SVAE(Network):
             return self._prior(level, coarser, like).drawn(generator)
 
         return self._descend(drawn)
-
-    def of_classes(self, logits: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of classes, whose probability is that of their styles (B, S, H, W) together."""
-        if max(self.styles_of) == 1:
-            return logits
-        parts = torch.split(logits.float(), list(self.styles_of), dim=1)
-        return torch.stack([part.logsumexp(dim=1) for part in parts], dim=1)
 
     def _prior(self, level: int, coarser: Tensor | None, like: Tensor) -> Normal:
         """p(z_n | z_(n+1), ...), of the shape of ``like``."""

@@ -89,6 +89,21 @@ def frame(shape: tuple[int, int], box: Box | None, preparation: Preparation) -> 
     return Frame(shape, crop, (up, aside, up + inner[0], aside + inner[1]), preparation.size)
 
 
+def tiles(where: Frame) -> tuple[Frame, ...]:
+    """Squares of the prepared size that cover a frame's crop at the slice's own resolution; the last ones are padded.
+
+    StichNet (2020, section 4.4): a picture of which a network answers each square, trained on down-sized ones.
+    """
+    height, width = where.size
+    top, left, bottom, right = where.box
+    boxes = [
+        (y, x, min(y + height, bottom), min(x + width, right))
+        for y in range(top, bottom, height)
+        for x in range(left, right, width)
+    ]
+    return tuple(Frame(where.shape, box, (0, 0, box[2] - box[0], box[3] - box[1]), where.size) for box in boxes)
+
+
 def prepare_image(hu: NDArray[Any], where: Frame, window_hu: tuple[float, float]) -> NDArray[np.float32]:
     """The picture that a network sees.
 

@@ -12,7 +12,7 @@ from groundglass.labels import NOT_LESION, Tissue
 from groundglass.report.label_pictures import name_of_set
 from groundglass.report.panels import coloured
 from groundglass.report.sheets import grey
-from groundglass.report.slice_page import Panel, heading_of, png, slice_page
+from groundglass.report.slice_page import Panel, as_bytes, heading_of, png, slice_page
 from groundglass.report.words import number, percent
 
 
@@ -54,9 +54,9 @@ def panels(content: MapsContent) -> list[Panel]:
     if content.truth is not None:
         labelled.append(("truth", "what was outlined by hand", content.truth))
     return [
-        Panel("picture", "the slice as the model sees it", png(_bytes(picture))),
-        *(Panel(name, title, png(_bytes(coloured(picture, sets)))) for name, title, sets in labelled),
-        *(Panel(name, name.replace("_", " "), png(_bytes(255 * values))) for name, values in content.maps.items()),
+        Panel("picture", "the slice as the model sees it", png(as_bytes(picture))),
+        *(Panel(name, title, png(as_bytes(coloured(picture, sets)))) for name, title, sets in labelled),
+        *(Panel(name, name.replace("_", " "), png(as_bytes(255 * values))) for name, values in content.maps.items()),
     ]
 
 
@@ -95,9 +95,3 @@ def _notes(content: MapsContent) -> Sequence[str]:
         f"here: {'; '.join(several)}. Seen from the feet: the patient's right is on the left.",
         "A map tells what the model was taught to make of the slice, not why it answers as it does.",
     )
-
-
-def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Values from 0 to 255, rounded."""
-    rounded: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
-    return rounded

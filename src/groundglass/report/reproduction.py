@@ -10,11 +10,15 @@ from typing import Any, Final
 from groundglass.evaluation.cells import Cell, Told
 from groundglass.evaluation.costs import Cost
 from groundglass.evaluation.curves import Histogram
-from groundglass.evaluation.published import Paper, Table
+from groundglass.evaluation.published import Paper, Spread, Table
 from groundglass.evaluation.statistics import Comparison
 from groundglass.evaluation.trials import Trial
 
 BINS: Final = 20
+SPREADS: Final[Mapping[Spread, str]] = {
+    "errors": "1.96 standard errors",
+    "deviation": "the population's standard deviation",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +64,9 @@ def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], 
     lines += _costs(runs, against, data) + _levels(runs, data)
     lines += [
         f"{paper.whose.capitalize()}: as printed there. The rest was measured, under the convention "
-        f"`{paper.convention}`, at native resolution, of held-out slices unless it says otherwise: mean ± 1.96 "
-        "standard errors over slices, which count as independent there and are not. A pixel is of its most probable "
-        "class. A column of several classes is the mean over them.",
+        f"`{paper.convention}`, at native resolution, of held-out slices unless it says otherwise: mean ± "
+        f"{SPREADS[paper.spread]} over slices, which count as independent there and are not. A pixel is of its most "
+        "probable class. A column of several classes is the mean over them.",
         *([paper.notes] if paper.notes else []),
     ]
     return "\n".join(lines) + "\n"

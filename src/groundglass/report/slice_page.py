@@ -41,6 +41,12 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
+def as_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Values from 0 to 255, rounded."""
+    rounded: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return rounded
+
+
 def slice_page(
     title: str, heading: str, sentence: str, facts: Sequence[str], panels: Sequence[Panel], notes: Sequence[str]
 ) -> str:
