@@ -103,7 +103,8 @@ def write_model(
         summary=f"A network ({recipe.network.name}) trained by {last.method.replace('_', ' ')}.",
         trained_on=f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels.",
         lung_from=(
-            "The classical lung field, what the network calls lung beside it, and the lesions that touch both."
+            "The classical lung field and the lesions that touch it; in crops around the lungs, what the network calls "
+            "lung too."
             if Tissue.LUNG in method.outputs
             else "The classical lung field and the lesions that touch it: the training labels do not tell lung from "
             "background."

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from groundglass.inference.postprocess import complete, keep_lesions
+from groundglass.inference.postprocess import _sides, complete, keep_lesions
 from groundglass.inference.threshold import CARD
 from groundglass.phantom import phantom
 from groundglass.preprocess.lung import LEFT, RIGHT, LungField, find_lungs
@@ -72,30 +73,28 @@ def test_lung_is_the_field_and_the_kept_lesions_together():
     assert ((result.sides > 0) == (result.codes > 0)).all()
 
 
-def test_lung_that_a_model_knows_beside_the_field_is_lung_unless_it_is_apart_outside_the_body_or_an_airway():
-    lung, airways, body = cube(0, 4), np.zeros((8, 8, 8), bool), np.ones((8, 8, 8), bool)
-    more = np.zeros_like(lung)
-    more[4:6, :4, :4] = True  # borders on it
-    airways[4, 0, 0] = True
-    apart = np.zeros_like(lung)
-    apart[7, 6:, 6:] = True
+def test_in_a_crop_lung_that_a_model_knows_is_lung_unless_it_is_an_airway_and_in_whole_slices_the_field_alone():
+    lung, airways = cube(0, 4), np.zeros((8, 8, 8), bool)
+    more = cube(5, 8)
+    airways[5, 5, 5] = True
     scan = draw()
-    field = replace(field_with(lung, body, side=LEFT), airways=airways)
-    result = complete(np.zeros(lung.shape, np.uint8), field, scan, CARD, lung | more | apart)
+    field = replace(field_with(lung, side=LEFT), airways=airways)
+    nothing = np.zeros(lung.shape, np.uint8)
+    assert ((complete(nothing, field, scan, CARD, lung | more).codes == 1) == lung).all()
+    crop = replace(field, cropped=True)
+    result = complete(nothing, crop, scan, CARD, lung | more)
     assert ((result.codes == 1) == (lung | (more & ~airways))).all()
     assert (result.sides[result.codes == 1] == LEFT).all()
-    outside = replace(field, body=cube(0, 4))
-    assert ((complete(np.zeros(lung.shape, np.uint8), outside, scan, CARD, more).codes == 1) == lung).all()
-    crop = replace(field, cropped=True)
-    assert ((complete(np.zeros(lung.shape, np.uint8), crop, scan, CARD, apart).codes == 1) == (lung | apart)).all()
+    assert ((complete(nothing, crop, scan, CARD).codes == 1) == lung).all()
 
 
-def test_a_lesion_at_the_lung_that_a_model_knows_is_kept():
-    lesion, more = np.zeros((8, 8, 8), np.uint8), np.zeros((8, 8, 8), bool)
-    lesion[6:, :4, :4], more[4:6, :4, :4] = 3, True
-    field = field_with(cube(0, 4))
-    assert not complete(lesion, field, draw(), CARD).codes[6:].any()
-    assert (complete(lesion, field, draw(), CARD, more).codes == np.where(lesion, 3, cube(0, 4) | more)).all()
+def test_a_kept_voxel_goes_to_the_lung_that_is_nearer_in_millimetres():
+    rng, spacing = np.random.default_rng(0), (3.0, 1.0, 0.5)
+    sides = np.where(rng.random((9, 12, 12)) < 0.05, rng.integers(1, 3, (9, 12, 12)), 0).astype(np.uint8)
+    field = LungField(sides, np.zeros(sides.shape, bool), np.ones(sides.shape, bool), cropped=True)
+    right, left = (ndimage.distance_transform_edt(sides != side, sampling=spacing) for side in (RIGHT, LEFT))
+    kept = (sides == 0) & (rng.random(sides.shape) < 0.5)
+    assert (_sides(field, kept, spacing) == np.where(kept, np.where(left < right, LEFT, RIGHT), sides)).all()
 
 
 @pytest.mark.parametrize("hard", ["pleural_mass", "solid_third"])

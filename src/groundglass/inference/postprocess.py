@@ -5,7 +5,8 @@ kept whole if enough of its surface touches the field and it lies inside the bod
 kept lesions together. Stomach, gut and liver that a model takes for consolidation touch the field at a point
 or not at all, and are dropped. In a crop around the lungs, where the field is a guess, all lesions are kept.
 
-A model that knows lung adds what it calls lung and the field lacks by the same rule, but for the airways.
+In such a crop a model that knows lung adds what it calls lung and the field lacks. In whole slices it does not: of a
+healthy scan our own calls 3 % more lung, most of it gas in the gut, and what borders on that would count as lesion.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from groundglass.inference.segmentation import ModelCard, Segmentation
 from groundglass.preprocess.grid import box
@@ -39,22 +41,16 @@ def complete(
         field: the scan's lung field.
         scan: the scan.
         model: what found the lesions.
-        lungs: bool ``[z, y, x]``, what it calls lung without lesion; None if it knows no lung.
+        lungs: bool ``[z, y, x]``, what it calls lung without lesion, for crops; None if it knows no lung.
     """
-    if lungs is not None:
-        field = _with_lungs(field, lungs, scan.spacing_mm)
+    if lungs is not None and field.cropped:
+        more = lungs & (field.sides == 0) & ~field.airways
+        field = replace(field, sides=_sides(field, more, scan.spacing_mm))
     kept = lesions > 0 if field.cropped else keep_lesions(lesions > 0, field)
     codes = np.where(kept, lesions, field.mask.view(np.uint8))
     known = bool(field.mask.any())
     sides = _sides(field, kept, scan.spacing_mm)
     return Segmentation(codes, sides, model, field.notices, lung_known=known, cropped=field.cropped)
-
-
-def _with_lungs(field: LungField, lungs: Mask, spacing_mm: tuple[float, float, float]) -> LungField:
-    """The field and what else is lung: components that border on it inside the body; in a crop all."""
-    more = lungs & (field.sides == 0) & ~field.airways
-    kept = more if field.cropped else keep_lesions(more, field)
-    return replace(field, sides=_sides(field, kept, spacing_mm))
 
 
 def keep_lesions(lesions: Mask, field: LungField) -> Mask:
@@ -90,11 +86,19 @@ def _sides(field: LungField, kept: Mask, spacing_mm: tuple[float, float, float])
     if outside.any():
         # every component touches the field (or the picture is a crop, and small), so this holds the nearest lung
         near = (slice(None),) * 3 if field.cropped else box(outside, (2, 4, 4))
-        right, left = (
-            ndimage.distance_transform_edt(sides[near] != side, sampling=spacing_mm)
-            if (sides[near] == side).any()
-            else np.full(sides[near].shape, np.inf)
-            for side in (RIGHT, LEFT)
-        )
-        sides[near] = np.where(outside[near], np.where(left < right, LEFT, RIGHT), sides[near])
+        points = np.argwhere(outside[near]) * spacing_mm
+        right, left = (_distances(points, sides[near] == side, spacing_mm) for side in (RIGHT, LEFT))
+        sides[near][outside[near]] = np.where(left < right, LEFT, RIGHT)
     return sides
+
+
+def _distances(points: NDArray[np.floating], mask: Mask, spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Distance in mm of points (N, 3) outside of a mask to it: to its surface; infinite where it is empty.
+
+    The points are few: a tree of the surface takes a tenth of what distances of all voxels do.
+    """
+    surface = np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing_mm
+    if not len(surface):
+        return np.full(len(points), np.inf)
+    distances: NDArray[np.float64] = KDTree(surface).query(points)[0]
+    return distances
