@@ -1,6 +1,7 @@
 """docs/training.md says what is so: every key and its default, and its commands run."""
 
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
@@ -87,11 +88,12 @@ def here(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_page_run(run, here):
     commands = re.findall(r"^    groundglass (.+)$", PAGE, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["prepare", "train", "segment"]
+    assert [command.split()[0] for command in commands] == ["prepare", "train", "segment", "models"]
     for command in commands:
-        words = command.split() + (["--size", "32"] if command.startswith("prepare") else [])
+        words = shlex.split(command) + (["--size", "32"] if command.startswith("prepare") else [])
         ended = run(*words)
         assert ended.code == 0, ended.err
     assert (here / "results" / "page.html").exists()
+    assert (here / "model.safetensors").exists()
     assert {"model.safetensors", "stage-1"} == {path.name for path in (here / "run").iterdir()}
     assert {path.name for path in (here / "run/stage-1").iterdir()} == {"state.safetensors", "log.csv"}
