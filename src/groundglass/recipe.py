@@ -137,7 +137,7 @@ class Labels(_Table):
         soft: they are the network's probabilities and not its answers; learnt from by cross-entropy.
         instead: they take the place of anybody's; else both are trained on.
         share: of the labelled slices of a step that have such labels, at least one of each kind; None: as it comes.
-        views: the mirrored views whose probabilities a network's labels are the mean of, 1, 2 or 4.
+        views: the views whose probabilities a network's labels are the mean of: 1, 2, 4 or 8 symmetries.
         judge: the round counts only if neither agreement nor confidence falls (``groundglass.evaluation.consistency``).
     """
 
@@ -150,7 +150,7 @@ class Labels(_Table):
     instead: bool = False
     judge: bool = False
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
-    views: Literal[1, 2, 4] = 1
+    views: Literal[1, 2, 4, 8] = 1
 
 
 class Stage(_Table):

@@ -79,7 +79,7 @@ def test_each_picture_has_a_label_map_of_its_name_and_size_in_the_codes_asked_fo
     assert (found[truth == 8] == 2).mean() > 0.8
     names = json.loads((tmp_path / "theirs" / "labels.json").read_text())["labels"]
     assert names[0] == {"code": 0, "name": "background or lung"}
-    assert "3 label maps by supervised, unet in " in ended.out
+    assert "3 label maps by the model supervised, unet in " in ended.out
     (tmp_path / "truth").mkdir()
     for file in files:
         shutil.copy(tmp_path / "theirs" / f"{file.stem}.png", tmp_path / "truth")

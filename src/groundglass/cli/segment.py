@@ -241,7 +241,9 @@ def chosen_model(options: Options) -> str | Path:
     if chosen in CLASSICAL:
         if options.probabilities:
             raise UsageError(
-                f"The model {chosen} has no probabilities.", expected="a trained model", remedy="Give --model."
+                f"The model {chosen} has no probabilities.",
+                expected="a trained model",
+                remedy="Give the file of one, or leave --model out if the package holds one.",
             )
         return str(chosen)
     path = Path(chosen)
@@ -360,8 +362,8 @@ def _write(results: OutputFolder, content: PageContent) -> None:
     texts = {
         "measurements.csv": zones_csv(content.case, content.burden),
         "slices.csv": slices_csv(content.case, content.burden),
-        "measurements.json": _json(as_json(content.case, content.burden, content.segmentation)),
-        "provenance.json": _json(content.provenance.as_json()),
+        "measurements.json": json_text(as_json(content.case, content.burden, content.segmentation)),
+        "provenance.json": json_text(content.provenance.as_json()),
         "page.html": render(content),
     }
     for name, text in texts.items():
@@ -374,7 +376,8 @@ def _note(notice: Notice) -> str:
     return f"note: {notice.text}" + (f" ({', '.join(names)})" if names else "")
 
 
-def _json(record: dict[str, Any]) -> str:
+def json_text(record: Mapping[str, Any]) -> str:
+    """A record as the files of this command hold it."""
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from groundglass.cli.segment import (
     calibration_of,
     check_options,
     chosen_model,
+    json_text,
     load,
     provenance_of,
     turned,
@@ -115,15 +115,15 @@ def segment_pictures(given: Sequence[str], output: Path, options: Options) -> No
             labels = {"labels": [{"code": code, "name": name} for code, name in names.items()]}
             for file, text in (
                 (TABLE_FILE, _csv(rows)),
-                (LABEL_NAMES_FILE, _json(labels)),
-                (PROVENANCE_FILE, _json(provenance_of(options, model, window, {}).as_json())),
+                (LABEL_NAMES_FILE, json_text(labels)),
+                (PROVENANCE_FILE, json_text(provenance_of(options, model, window, {}).as_json())),
             ):
                 results.path(file).write_text(text, encoding="utf-8", newline="\n")
         phases.end()
         for note in _notes(rows):
             phases.tell(f"note: {note}")
     meaning = ", ".join(f"{code} {name}" for code, name in names.items())
-    sys.stdout.write(f"{len(rows)} label maps by {model.name} in {output}: {meaning}\n")
+    sys.stdout.write(f"{len(rows)} label maps by the model {model.name} in {output}: {meaning}\n")
 
 
 def _refuse_options_of_scans(options: Options) -> None:
@@ -254,10 +254,6 @@ def _csv(rows: Sequence[Mapping[str, str | int]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _json(record: Mapping[str, object]) -> str:
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
 def _notes(rows: Sequence[Mapping[str, str | int]]) -> list[str]:

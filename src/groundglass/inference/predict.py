@@ -26,6 +26,7 @@ from groundglass.scan import Scan
 if TYPE_CHECKING:
     from groundglass.store import Store  # who segments a scan opens none
 
+_Slice = tuple[NDArray[Any], Frame]  # HU (H, W), and what of it a network sees
 BATCH: Final = 8
 PIXELS: Final = BATCH * 352 * 352  # of larger slices fewer go together: of 512 x 512 three
 # The picture itself, mirrored left-right, top-bottom, and both (axes of (B, K, H, W)); then the same of it transposed.
@@ -61,7 +62,7 @@ def segment_by_model(
     on_phase: Callable[[str], object] = str,
     on_progress: Callable[[float], object] = float,
 ) -> Segmentation:
-    """Lesions by a trained model, lung by the classical field, and by the model where it knows lung.
+    """Lesions by a trained model, lung by the classical field; in crops a model that knows lung adds to it.
 
     Args:
         scan: in Hounsfield units.
@@ -155,7 +156,7 @@ class Answer:
 
 
 def _answered(
-    slices: Iterable[tuple[NDArray[Any], Frame]], model: Model, views: int, asked: Mapping[Region, Sequence[int]]
+    slices: Iterable[_Slice], model: Model, views: int, asked: Mapping[Region, Sequence[int]]
 ) -> Iterator[Answer]:
     """The answer to each slice, in their order.
 
@@ -217,31 +218,33 @@ def probabilities_of(
     yield from zip(frames, whole, strict=True)
 
 
-def _whole(slices: Iterable[tuple[NDArray[Any], Frame]], model: Model, views: int) -> Iterator[NDArray[np.float32]]:
-    """The same of slices (H, W) in HU, each with its frame; as many are predicted together as go well."""
-    waiting, preparation = iter(slices), model.preparation
-    if model.tiles:
-        for hu, where in waiting:
-            yield _in_tiles(model.method, hu, where, preparation, views)
+def _whole(slices: Iterable[_Slice], model: Model, views: int) -> Iterator[NDArray[np.float32]]:
+    """The same of slices in HU, each with its frame."""
+    if not model.tiles:
+        yield from _resized(slices, model.method, model.preparation, views)
         return
+    for hu, where in slices:
+        yield _in_tiles(model.method, hu, where, model.preparation, views)
+
+
+def _resized(
+    slices: Iterable[_Slice], method: Method, preparation: Preparation, views: int
+) -> Iterator[NDArray[np.float32]]:
+    """Of slices, or pieces of one, each resized to what the network sees; as many are predicted together as go well."""
+    waiting = iter(slices)
     while part := list(islice(waiting, _together(preparation.size))):
-        images = np.stack([prepare_image(hu, where, preparation.window_hu) for hu, where in part])
-        told = predict_batch(model.method, torch.from_numpy(images)[:, None], views).numpy()
+        told = predict_batch(method, _images(part, preparation), views).numpy()
         for probability, (_, where) in zip(told, part, strict=True):
             yield restore(probability, where)
 
 
 def _in_tiles(
-    method: Method, hu: NDArray[np.int16 | np.float32], where: Frame, preparation: Preparation, views: int = 1
+    method: Method, hu: NDArray[Any], where: Frame, preparation: Preparation, views: int = 1
 ) -> NDArray[np.float32]:
     """Probabilities (K, H, W) of a slice (H, W), put together from those of its squares; 0 beyond its crop."""
-    squares = tiles(where)
     whole = np.zeros((len(method.outputs), *where.shape), np.float32)
-    for part in parts(range(len(squares)), preparation.size):
-        images = np.stack([prepare_image(hu, squares[place], preparation.window_hu) for place in part])
-        told = predict_batch(method, torch.from_numpy(images)[:, None], views).numpy()
-        for place, probability in zip(part, told, strict=True):
-            whole += restore(probability, squares[place])
+    for square in _resized(((hu, square) for square in tiles(where)), method, preparation, views):
+        whole += square
     return whole
 
 
@@ -290,8 +293,12 @@ def images_of(
     scan: Scan, numbers: Sequence[int], frames: Mapping[int, Frame], preparation: Preparation
 ) -> torch.Tensor:
     """Slices as a model sees them, (B, 1, H, W), [0, 1]."""
-    images = [prepare_image(scan.hu[z], frames[z], preparation.window_hu) for z in numbers]
-    return torch.from_numpy(np.stack(images))[:, None]
+    return _images([(scan.hu[z], frames[z]) for z in numbers], preparation)
+
+
+def _images(slices: Sequence[_Slice], preparation: Preparation) -> torch.Tensor:
+    seen = [prepare_image(hu, where, preparation.window_hu) for hu, where in slices]
+    return torch.from_numpy(np.stack(seen))[:, None]
 
 
 @torch.inference_mode()

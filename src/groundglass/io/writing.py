@@ -123,7 +123,7 @@ def write_hounsfield(
     if scan.source.format == "image":
         black, white = window_hu
         levels = np.rint(255 * np.clip((hu - black) / (white - black), 0, 1)).astype(np.uint8)
-        write_grey_images(path, _planes(levels, scan))
+        write_values(path, levels, scan)
     else:
         write_nifti(path, hu, scan)
 
