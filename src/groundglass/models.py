@@ -100,7 +100,7 @@ def write_model(
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
     card = ModelCard(
         name=f"{last.method}, {recipe.network.name}",
-        summary=f"A network ({recipe.network.name}) trained by {last.method.replace('_', ' ')}.",
+        summary=f"A network ({recipe.network.name}), trained by the method {last.method}.",
         trained_on=f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels.",
         lung_from=(
             "The classical lung field and the lesions that touch it; in crops around the lungs, what the network calls "
