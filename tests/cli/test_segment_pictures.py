@@ -136,7 +136,7 @@ def test_maps_agree_with_each_other_and_with_the_label_map(run, model, tmp_path)
 
 def test_a_turned_picture_is_turned_back(run, model, tmp_path):
     straight, turned = save(tmp_path / "a.png"), save(tmp_path / "b.png", turn=np.transpose)
-    words = ("--model", model, "--cropped", WINDOW, "--maps", "--codes", "covid_semiseg")
+    words = ("--model", model, "--cropped", WINDOW, "--maps", "--codes", "covid_semiseg", "--views", "1")
     assert run("segment", straight, "-o", tmp_path / "one", *words).code == 0
     assert run("segment", turned, "-o", tmp_path / "two", *words, "--orientation", "transpose").code == 0
     for tail in ("", "_infection"):
@@ -144,11 +144,12 @@ def test_a_turned_picture_is_turned_back(run, model, tmp_path):
         np.testing.assert_array_equal(pixels(tmp_path / "two" / f"b{tail}.png"), expected.T)
 
 
-def test_by_eight_views_it_does_not_matter_how_a_picture_lies(run, model, tmp_path):
+def test_by_eight_views_as_by_default_it_does_not_matter_how_a_picture_lies(run, model, tmp_path):
     files = [save(tmp_path / "0.png"), save(tmp_path / "1.png", turn=np.rot90)]
-    for views in ("1", "8"):
-        words = ("--model", model, "--cropped", WINDOW, "--views", views, "--maps")
+    for views, said in (("1", ["--views", "1"]), ("8", [])):
+        words = ("--model", model, "--cropped", WINDOW, *said, "--maps")
         assert run("segment", *files, "-o", tmp_path / views, *words).code == 0
+        assert json.loads((tmp_path / views / "provenance.json").read_text())["settings"]["views"] == int(views)
     apart = {}
     for views in ("1", "8"):
         straight, turned = (pixels(tmp_path / views / f"{n}_infection.png").astype(int) for n in (0, 1))

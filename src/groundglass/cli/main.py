@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
@@ -83,7 +84,13 @@ def _segment(
             "model that comes with the package, or threshold where none does."
         ),
     ] = None,
-    views: Annotated[int, typer.Option(help="Mirrored or turned views that a trained model averages: 1, 2, 4, 8.")] = 1,
+    views: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            help="Mirrored or turned views that a trained model averages: 1, 2, 4, 8. By default 1; 8 for pictures "
+            "that get a label map alone."
+        ),
+    ] = None,
     series: Series = None,
     label_format: Annotated[
         Optional[str],  # noqa: UP045
@@ -113,7 +120,7 @@ def _segment(
     """Segment scans: a label map on the input's own grid, measurements, an HTML page; of pictures label maps alone."""
     with _ending():
         from groundglass.cli.segment import Options, segment_all
-        from groundglass.cli.segment_pictures import are_pictures, segment_pictures
+        from groundglass.cli.segment_pictures import VIEWS_OF_PICTURES, are_pictures, segment_pictures
 
         options = Options(
             model=model,
@@ -122,14 +129,16 @@ def _segment(
             window=window,
             case_name=case_name,
             key=key,
-            views=views,
             cropped=cropped,
             orientation=orientation,
             probabilities=probabilities,
             codes=codes,
             quiet=quiet,
         )
-        (segment_pictures if are_pictures(scans, options) else segment_all)(scans, output, options)
+        pictures = are_pictures(scans, options)
+        if views is None:
+            views = VIEWS_OF_PICTURES if pictures else options.views
+        (segment_pictures if pictures else segment_all)(scans, output, replace(options, views=views))
 
 
 @app.command("prepare")

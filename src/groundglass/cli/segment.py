@@ -311,7 +311,9 @@ def provenance_of(
     options: Options, model: ModelCard, window: tuple[float, float] | None, data: Mapping[str, str]
 ) -> Provenance:
     """Where an output of this command comes from; ``data`` are hashes of what was read, those of weights are added."""
-    settings: dict[str, Any] = {"views": options.views, "format": options.label_format or "default"}
+    settings: dict[str, Any] = {"format": options.label_format or "default"}
+    if model.digest:  # a trained one
+        settings["views"] = options.views
     if window is not None:
         settings["window"] = list(window)
     if options.cropped:

@@ -44,6 +44,7 @@ from groundglass.scan import GreyImage, Scan
 
 TABLE_FILE: Final = "images.csv"
 PROVENANCE_FILE: Final = "provenance.json"
+VIEWS_OF_PICTURES: Final = 8  # by default: a picture is soon done, and how it lies is not known
 MAPS: Final = (Region.INFECTION, Region.GROUND_GLASS, Region.CONSOLIDATION)
 _WINDOW_FROM: Final = {"stated": "stated", "peaks": "histogram", "prior": "usual"}
 _OF_SCANS: Final = {"series": "--series", "label_format": "--format", "case_name": "--case-name", "key": "--key"}
