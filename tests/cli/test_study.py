@@ -43,6 +43,9 @@ def test_crossval_tests_every_labelled_slice_once_a_seed_and_writes_all_down(run
     assert all(entry["against_first"]["pairs"] == 5 for entry in teacher if entry["region"] == "infection")
     assert "| all | Infection | teacher |" in ended.out
     assert "\n| all | teacher | " in (tmp_path / "out" / "overview.md").read_text()
+    told = (tmp_path / "out" / "failures.md").read_text()
+    assert "## plain, all labels" in told
+    assert "| toy/" in told
     assert not list((tmp_path / "out" / "runs").iterdir())  # what runs left is gone
     assert str(tmp_path) not in (tmp_path / "out" / "results.csv").read_text()
 

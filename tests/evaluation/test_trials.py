@@ -51,6 +51,28 @@ def test_seeds_are_averaged_within_a_slice_and_pairs_are_groups():
     assert first.minutes == 1.5
 
 
+def test_p_values_are_corrected_over_the_recipes_of_a_region_and_of_no_other():
+    def rows_of(recipe, values, region):
+        return [row(value, f"s{n}", f"g{n}", recipe, region=region) for n, value in enumerate(values)]
+
+    rows = [
+        *(one for region in ("infection", "ground_glass") for one in rows_of("first", (1, 2, 3, 4), region)),
+        *(one for region in ("infection", "ground_glass") for one in rows_of("near", (3, 3, 5, 4), region)),
+        *rows_of("far", (5, 7, 7, 9), "infection"),
+    ]
+    table = entries(rows, "dice", Convention("present"))
+    found = {(entry.recipe, entry.region): entry for entry in table}
+    far, near = found["far", "infection"], found["near", "infection"]
+    assert far.against_first.t_p < near.against_first.t_p
+    assert far.t_p == pytest.approx(2 * far.against_first.t_p)  # the smaller of two
+    assert near.t_p == pytest.approx(near.against_first.t_p)
+    assert far.wilcoxon_p == pytest.approx(2 * far.against_first.wilcoxon_p)
+    alone = found["near", "ground_glass"]
+    assert alone.t_p == alone.against_first.t_p == near.t_p
+    assert found["first", "infection"].t_p is None
+    assert f"| {far.t_p:.3f} | {far.wilcoxon_p:.3f} |" in markdown(table, "toy")
+
+
 def test_the_table_has_the_numbers_of_labels_in_order_and_a_curve():
     rows = [row(v, f"s{n}", f"g{n}", recipe, labels=labels) for n in range(3) for recipe in ("first", "<b>")
             for v, labels in ((7, "all"), (3, "5"), (5, "20"))]  # fmt: skip

@@ -24,16 +24,18 @@ from groundglass.cli.phases import Phases
 from groundglass.cli.train import bar
 from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import Convention
+from groundglass.evaluation.failure import Poor, poorest
 from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries, read_rows, write_rows
 from groundglass.io import OutputFolder
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.recipe import Recipe, load
-from groundglass.report.study import curve, markdown, overview
+from groundglass.report.study import curve, failures, markdown, overview
 from groundglass.splits import Split, as_json, make_folds, read_split
 from groundglass.store import Store, open_store
 
 RESULTS_FILE: Final = "results.csv"
 METRIC: Final = "dice"
+FAILURES: Final = 10  # slices of each recipe that are told
 UNNAMED: Final = ("seed", "fold", "labels")  # a trial says them itself
 
 
@@ -98,7 +100,7 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
         for row in rows
         if replace(row.trial, recipe="") in wanted
     ]
-    _write(entries(_in_order(named, list(recipes)), METRIC, convention), convention, store, options)
+    _write(_in_order(named, list(recipes)), convention, store, options)
 
 
 def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
@@ -198,14 +200,24 @@ def _words(trial: Trial, rows: Sequence[Row]) -> str:
     return f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}, {trial.labels} labels: Dice {scores}"
 
 
-def _write(table: Sequence[Entry], convention: Convention, store: Store, options: Options) -> None:
+def _write(rows: Sequence[Row], convention: Convention, store: Store, options: Options) -> None:
+    table = entries(rows, METRIC, convention)
     heading = f"{store.dataset}, Dice, convention {convention.name}, p > 0.5, {options.seeds} seeds"
     text = markdown(table, heading)
     with OutputFolder(options.output) as output:
         output.path("table.md").write_text(text, encoding="utf-8", newline="\n")
         output.path("overview.md").write_text(overview(table, heading), encoding="utf-8", newline="\n")
+        output.path("failures.md").write_text(failures(_poorest(table, rows), heading), encoding="utf-8", newline="\n")
         summary = {"heading": heading, "entries": [asdict(entry) for entry in table]}
         output.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
         if len({entry.labels for entry in table}) > 1:
             output.path("curve.svg").write_text(curve(table, heading), encoding="utf-8", newline="\n")
     sys.stdout.write(text)
+
+
+def _poorest(table: Sequence[Entry], rows: Sequence[Row]) -> dict[tuple[str, str], list[Poor]]:
+    """By number of labels and recipe, in the table's order."""
+    return {
+        (labels, recipe): poorest([r for r in rows if (r.trial.labels, r.trial.recipe) == (labels, recipe)], FAILURES)
+        for labels, recipe in dict.fromkeys((entry.labels, entry.recipe) for entry in table)
+    }

@@ -1,13 +1,18 @@
-"""Where a label map differs most from the truth, and how."""
+"""Where a label map differs most from the truth, and how; and the slices that a study's trainings did worst on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.labels import NAME_OF_CODE
+from groundglass.evaluation.overlap import METRICS, Counts
+from groundglass.evaluation.trials import Row
+from groundglass.labels import NAME_OF_CODE, Region
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,60 @@ def worst_slice(codes: NDArray[np.uint8], truth: NDArray[np.uint8], voxel_ml: fl
         return None
     voxels = (table[worst, 2:].sum(), missed[worst], overcalled[worst], table[worst, 2, 3], table[worst, 3, 2])
     return Failure(worst, *(float(count) * voxel_ml for count in voxels))
+
+
+@dataclass(frozen=True)
+class Poor:
+    """A held-out slice, and what went wrong with it.
+
+    Attributes:
+        slice: its name.
+        group: its group.
+        infected: true infection, a share of the slice's known pixels.
+        dice: of each region by key, None where it is neither there nor found.
+        missed: infection that was not found, a share of the true one.
+        overcalled: what was found and is none, as many times the true infection.
+        of_other_kind: infection that was found and is of the other kind, a share of the true one; None where a row of
+            either kind is missing.
+    """
+
+    slice: str
+    group: str
+    infected: float
+    dice: Mapping[str, float | None]
+    missed: float
+    overcalled: float
+    of_other_kind: float | None
+
+
+def poorest(rows: Sequence[Row], number: int) -> list[Poor]:
+    """The slices with infection whose infection Dice is lowest, lowest first; pixels of all seeds are counted together.
+
+    Args:
+        rows: of one recipe and number of labels.
+        number: how many slices at most.
+    """
+    counts: dict[tuple[str, str], dict[str, list[Counts]]] = {}
+    for row in rows:
+        counts.setdefault((row.slice, row.group), {}).setdefault(row.region, []).append(row.counts)
+    told = (_poor(*place, {key: reduce(add, each) for key, each in found.items()}) for place, found in counts.items())
+    infection = Region.INFECTION.key
+    return sorted((one for one in told if one is not None), key=lambda one: one.dice[infection] or 0.0)[:number]
+
+
+def _poor(name: str, group: str, counts: Mapping[str, Counts]) -> Poor | None:
+    infection = counts.get(Region.INFECTION.key)
+    true = 0 if infection is None else infection.both + infection.true_only
+    if infection is None or not true:
+        return None
+    kinds = [counts.get(region.key) for region in (Region.GROUND_GLASS, Region.CONSOLIDATION)]
+    right = [one.both for one in kinds if one is not None]
+    return Poor(
+        slice=name,
+        group=group,
+        infected=true / (true + infection.found_only + infection.neither),
+        dice={key: METRICS["dice"](one) for key, one in counts.items()},
+        missed=infection.true_only / true,
+        overcalled=infection.found_only / true,
+        of_other_kind=(infection.both - sum(right)) / true if len(right) == len(kinds) else None,
+    )

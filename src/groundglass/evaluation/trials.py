@@ -16,7 +16,7 @@ from groundglass.errors import ReadError
 from groundglass.evaluation.conventions import Convention, Scored, sample
 from groundglass.evaluation.metrics import METRICS, Evidence
 from groundglass.evaluation.overlap import Counts
-from groundglass.evaluation.statistics import Comparison, Summary, compare, summarise
+from groundglass.evaluation.statistics import Comparison, Summary, compare, holm, summarise
 from groundglass.io.atomic import write_file
 
 ALL: Final = "all"
@@ -134,6 +134,8 @@ class Entry:
         against_first: this recipe less the first one, paired over groups; None for the first itself.
         minutes: mean of a training.
         folds: that were held out.
+        t_p: of ``against_first``'s paired t-test, corrected (Holm) over the region's recipes and numbers of labels.
+        wilcoxon_p: of its signed-rank test, likewise.
     """
 
     recipe: str
@@ -144,6 +146,8 @@ class Entry:
     against_first: Comparison | None
     minutes: float
     folds: tuple[int, ...]
+    t_p: float | None = None
+    wilcoxon_p: float | None = None
 
 
 def entries(rows: Sequence[Row], metric: str, convention: Convention) -> list[Entry]:
@@ -160,7 +164,19 @@ def entries(rows: Sequence[Row], metric: str, convention: Convention) -> list[En
                 against = None if recipe == recipes[0] else _against(values, first)
                 if chosen:
                     made.append(_entry(recipe, labels, region, chosen, values, against))
-    return made
+    return _corrected(made)
+
+
+def _corrected(made: Sequence[Entry]) -> list[Entry]:
+    """The entries with p-values corrected over each region."""
+    corrected = list(made)
+    for region in {entry.region for entry in made}:
+        told = [(n, entry.against_first) for n, entry in enumerate(made) if entry.region == region]
+        t_p = holm([None if one is None else one.t_p for _, one in told])
+        wilcoxon_p = holm([None if one is None else one.wilcoxon_p for _, one in told])
+        for (n, _), t, signed in zip(told, t_p, wilcoxon_p, strict=True):
+            corrected[n] = replace(made[n], t_p=t, wilcoxon_p=signed)
+    return corrected
 
 
 def values_of(rows: Sequence[Row], metric: str, convention: Convention) -> dict[tuple[str, int], tuple[str, float]]:

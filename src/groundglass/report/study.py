@@ -1,12 +1,13 @@
-"""A study's table in Markdown, and its curve of scores against numbers of labels as an SVG."""
+"""A study's tables in Markdown, and its curve of scores against numbers of labels as an SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import stdev
 from typing import Final
 from xml.sax.saxutils import escape
 
+from groundglass.evaluation.failure import Poor
 from groundglass.evaluation.statistics import Summary
 from groundglass.evaluation.trials import ALL, Entry
 from groundglass.labels import Region
@@ -30,7 +31,7 @@ def markdown(table: Sequence[Entry], heading: str) -> str:
             interval = _interval(against.ci_low, against.ci_high, signed=True)
             difference = [
                 f"{against.mean_difference:+.3f}{interval}, {against.pairs}",
-                *(_number(value) for value in (against.t_p, against.wilcoxon_p, against.effect_size)),
+                *(_number(value) for value in (entry.t_p, entry.wilcoxon_p, against.effect_size)),
             ]
         seeds = list(entry.seed_means.values())
         cells = [
@@ -46,7 +47,8 @@ def markdown(table: Sequence[Entry], heading: str) -> str:
     folds = sorted({fold for entry in table for fold in entry.folds})
     notes = sorted({entry.score.note for entry in table if entry.score and entry.score.note})
     held_out = f"Held out: folds {', '.join(map(str, folds))}, by group."
-    lines += ["", f"{held_out} A slice's score is averaged over seeds; intervals and pairs are of groups."]
+    of_groups = "A slice's score is averaged over seeds; intervals and pairs are of groups."
+    lines += ["", f"{held_out} {of_groups} p-values are corrected over a region's rows (Holm)."]
     return "\n".join([*lines, *notes]) + "\n"
 
 
@@ -66,6 +68,34 @@ def overview(table: Sequence[Entry], heading: str) -> str:
         minutes = next(iter(own.values())).minutes
         lines.append(f"| {' | '.join([labels, recipe, *scores, f'{minutes:.1f}'])} |")
     return "\n".join(lines) + "\n"
+
+
+def failures(of_recipe: Mapping[tuple[str, str], Sequence[Poor]], heading: str) -> str:
+    """The slices that each recipe at a number of labels did worst on, and which kinds of pixels were wrong."""
+    lines = [f"{heading}. The slices of least infection Dice; pixels of all seeds together.", ""]
+    for (labels, recipe), poor in of_recipe.items():
+        regions = list(dict.fromkeys(key for one in poor for key in one.dice))
+        names = [TITLES.get(region, region) for region in regions]
+        lines += [
+            f"## {recipe}, {labels} labels",
+            "",
+            f"| slice | group | infected | {' | '.join(names)} | missed | overcalled | of the other kind |",
+            "|---" * (len(names) + 6) + "|",
+        ]
+        for one in poor:
+            dice = [_number(one.dice.get(region)) for region in regions]
+            shares = [_percent(share) for share in (one.missed, one.overcalled, one.of_other_kind)]
+            lines.append(f"| {' | '.join([one.slice, one.group, _percent(one.infected), *dice, *shares])} |")
+        lines.append("")
+    lines.append(
+        "Infected: of the slice. Missed, overcalled, of the other kind (ground glass called consolidation, or the "
+        "other way round): of its infection."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _score(entry: Entry) -> str:
