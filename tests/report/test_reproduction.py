@@ -13,7 +13,7 @@ from groundglass.evaluation.published import Measured, Paper, Row, Scale, Table
 from groundglass.evaluation.statistics import Comparison
 from groundglass.evaluation.trials import Trial
 from groundglass.report.panels import OPAQUE, Slice, coloured, panels
-from groundglass.report.reproduction import BINS, Run, _p, page
+from groundglass.report.reproduction import BINS, Run, page
 from groundglass.report.reproduction_figures import BELOW, HIGH, LEFT, TOP, WIDE, _means, histogram, losses, roc_curves
 from groundglass.report.sheets import GAP, LINE, SIDE
 
@@ -112,10 +112,6 @@ def test_a_column_of_the_log_is_drawn_from_0_to_1_where_a_run_has_it():
     bottom, top = HIGH - BELOW, TOP
     assert f'd="M{LEFT:.1f} {bottom:.1f}L{WIDE - 190:.1f} {top:.1f}"' in drawn
     assert "without" not in drawn
-
-
-def test_a_p_value_is_never_0():
-    assert [_p(value) for value in (None, 0.0004, 0.0005, 0.25)] == ["-", "< 0.001", "0.001", "0.250"]
 
 
 def test_panels_keep_the_shape_of_a_slice():

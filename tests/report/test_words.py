@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from groundglass.report.words import ml, number, percent, signed
+from groundglass.report.words import ml, number, p_value, percent, signed
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -15,6 +15,13 @@ DASH = "\N{EN DASH}"
 )
 def test_number(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0004, "< 0.001"), (0.0, "< 0.001"), (0.001, "0.001"), (0.5, "0.500"), (None, DASH)]
+)
+def test_p_value(value, text):
+    assert p_value(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(2.0, "+2.0"), (-2.0, f"{MINUS}2.0"), (0.0, "0.0"), (None, DASH)])

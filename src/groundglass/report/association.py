@@ -91,17 +91,21 @@ def _row(one: Association, digits: int | None) -> tuple[str, ...]:
         return words.signed(value, digits) if digits is not None else _three(value)
 
     interval = f"{say(one.low)} to {say(one.high)}"
-    return one.covariate, one.step, str(one.n), say(one.estimate), interval, _p(one.p), _p(one.p_holm)
+    return (
+        one.covariate,
+        one.step,
+        str(one.n),
+        say(one.estimate),
+        interval,
+        words.p_value(one.p),
+        words.p_value(one.p_holm),
+    )
 
 
 def _three(value: float) -> str:
     """A signed number with about three digits that say something."""
     size = abs(value)
     return words.signed(value, 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 4)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else words.number(value, 3)
 
 
 def _scatter(content: Content, place: int) -> Scatter:

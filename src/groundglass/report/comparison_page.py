@@ -90,13 +90,9 @@ def _difference(told: Comparison, cell: Cell) -> tuple[str, ...]:
         words.signed(told.mean_difference, 3),
         f"{words.signed(told.ci_low, 3)} to {words.signed(told.ci_high, 3)}" if sure else words.UNKNOWN,
         words.number(told.effect_size, 2),
-        *(_p(p) for p in (told.t_p, cell.t_p, told.wilcoxon_p, cell.wilcoxon_p)),
+        *(words.p_value(p) for p in (told.t_p, cell.t_p, told.wilcoxon_p, cell.wilcoxon_p)),
         str(told.pairs),
     )
-
-
-def _p(value: float | None) -> str:
-    return "< 0.001" if value is not None and value < 0.001 else words.number(value, 3)
 
 
 def _boxes(content: Content) -> list[plots.BoxPlot]:

@@ -13,6 +13,7 @@ from groundglass.evaluation.curves import Histogram
 from groundglass.evaluation.published import Paper, Spread, Table
 from groundglass.evaluation.statistics import Comparison
 from groundglass.evaluation.trials import Trial
+from groundglass.report.words import p_value
 
 BINS: Final = 20
 SPREADS: Final[Mapping[Spread, str]] = {
@@ -102,7 +103,7 @@ def _differences(paper: Paper, table: Table, rows: Sequence[Told]) -> list[str]:
     columns = ["row", "less", "column", "difference [95 %], pairs of groups", "t-test p", "Wilcoxon p", "d_z"]
     lines = [*_head(columns)]
     for one, title, difference in told:
-        tests = (_p(difference.t_p), _p(difference.wilcoxon_p), _number(difference.effect_size))
+        tests = (p_value(difference.t_p), p_value(difference.wilcoxon_p), _number(difference.effect_size))
         lines.append(_line([one.row.label, one.row.against or "", title, _difference(difference), *tests]))
     return [*lines, ""]
 
@@ -154,10 +155,6 @@ def _head(columns: Sequence[str]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _p(value: float | None) -> str:
-    return "< 0.001" if value is not None and value < 0.0005 else _number(value)
 
 
 def _number(value: float | None) -> str:

@@ -11,6 +11,7 @@ from groundglass.evaluation.failure import Poor
 from groundglass.evaluation.statistics import Summary
 from groundglass.evaluation.trials import ALL, Entry
 from groundglass.labels import Region
+from groundglass.report import words
 
 TITLES: Final = {region.key: region.title for region in Region}
 
@@ -31,7 +32,8 @@ def markdown(table: Sequence[Entry], heading: str) -> str:
             interval = _interval(against.ci_low, against.ci_high, signed=True)
             difference = [
                 f"{against.mean_difference:+.3f}{interval}, {against.pairs}",
-                *(_number(value) for value in (entry.t_p, entry.wilcoxon_p, against.effect_size)),
+                *(words.p_value(p) for p in (entry.t_p, entry.wilcoxon_p)),
+                _number(against.effect_size),
             ]
         seeds = list(entry.seed_means.values())
         cells = [

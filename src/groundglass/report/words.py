@@ -19,6 +19,11 @@ def number(value: float | None, digits: int = 1) -> str:
     return text.replace("-", "−")  # noqa: RUF001, the minus sign is meant
 
 
+def p_value(value: float | None) -> str:
+    """Of a test: three digits, and never 0."""
+    return "< 0.001" if value is not None and value < 0.001 else number(value, 3)
+
+
 def signed(value: float | None, digits: int = 1) -> str:
     """A difference: with its sign, and 0 without one."""
     text = number(value, digits)
