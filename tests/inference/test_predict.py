@@ -122,6 +122,14 @@ def test_by_eight_views_an_answer_turns_with_its_picture():
         assert torch.allclose(turned, straight.rot90(1, (2, 3)), atol=1e-6) == same
 
 
+def test_the_answer_does_not_depend_on_whether_the_processor_has_bf16(monkeypatch):
+    network = nn.Conv2d(1, 3, 3, padding=1)
+    image = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    exact = model(network).method.predict(image)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    torch.testing.assert_close(predict_batch(model(network).method, image), exact, atol=1e-6, rtol=0)
+
+
 def test_many_pictures_have_each_the_answer_that_it_has_alone(made):
     infected = np.argsort((made.codes >= 2).sum(axis=(1, 2)))[-9:]  # more than are predicted together
     pictures = [GreyImage(np.full((1, 50, 60), 2, np.uint8))]  # air: no lung, and no crop

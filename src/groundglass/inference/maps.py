@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from groundglass.errors import UsageError
-from groundglass.inference.predict import Model, decide, frames_of, images_of, on_device, parts, predict_batch
+from groundglass.inference.predict import Model, as_seen, decide, frames_of, images_of, parts, predict_batch
 from groundglass.labels import NOT_LESION
 from groundglass.preprocess.lung import lung_field
 from groundglass.preprocess.slices import Frame
@@ -73,8 +73,8 @@ def maps_of_slice(
     where = frames[number]
     image = images_of(scan, [number], frames, model.preparation)
     probability = predict_batch(model.method, image)[0].numpy()
-    with torch.inference_mode(), on_device(model.method, image) as seen:
-        shown = model.method.maps(seen)
+    with torch.inference_mode():
+        shown = model.method.maps(as_seen(model.method, image))
     top, left, bottom, right = where.inner
     inner = slice(top, bottom), slice(left, right)
     return SliceMaps(

@@ -19,11 +19,11 @@ from groundglass.errors import UsageError
 from groundglass.inference.postprocess import complete
 from groundglass.inference.predict import (
     Model,
+    as_seen,
     frames_of,
     images_of,
     lesion_codes,
     needs,
-    on_device,
     parts,
     probabilities_of,
 )
@@ -127,8 +127,7 @@ def _seen(
     method: OfLadder, image: torch.Tensor, lesion: Sequence[bool]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Grey values (B, S + 2, H, W) of styles, the stitched and the healthy picture; probabilities of styles."""
-    with on_device(method, image) as seen:
-        shown = method.shown(seen)
+    shown = method.shown(as_seen(method, image))
     of_lesion = torch.tensor(lesion, device=shown.probability.device).view(1, -1, 1, 1)
     first = shown.probability.masked_fill(of_lesion, -1).argmax(dim=1, keepdim=True)
     planes = torch.cat([shown.styles, shown.stitched, shown.styles.gather(1, first)], dim=1)
