@@ -304,6 +304,7 @@ def load(path: Path) -> Recipe:
             expected="a recipe that is whole by itself or lacks only what its extensions say",
             remedy="Let each extend the first.",
         )
+    below.pop("got", None)  # that came of another recipe
     return Recipe.parse(_over(below, table))
 
 
