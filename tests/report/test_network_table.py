@@ -19,7 +19,7 @@ def test_markdown_has_a_row_a_network_and_says_where_the_image_was_larger():
     assert lines[3] == "| `odd` | B, 2020 | 24 | 0.01 (at 384) | – | 10.00 | 100.00 |"  # noqa: RUF001
     assert lines[4] == "| `heavy` | C, 2021 | 7 | 1.00 | – | – | – |"  # noqa: RUF001
     assert {line.count("|") for line in lines[:5]} == {8}
-    assert "2 images a step, 2 threads, float32." in lines[-1]
+    assert "2 images a step, 2 threads, trained in float32; predicted in float32." in lines[-1]
 
 
 @pytest.mark.parametrize("form", [markdown, text])

@@ -99,10 +99,11 @@ def _notes(rows: Sequence[NetworkRow], batch: int | None) -> list[str]:
     ]
     if batch is None:
         return notes
-    told = sorted({f"{_threads(row.cost)}, {row.cost.precision}" for row in rows if row.cost})
+    told = sorted({f"{_threads(row.cost)}, trained in {row.cost.precision}" for row in rows if row.cost})
     return [
         *notes,
-        f"Measured on the processor, a process a network: {batch} images a step, {'; '.join(told) or 'none ended'}. "
+        f"Measured on the processor, a process a network: {batch} images a step, {'; '.join(told) or 'none ended'}; "
+        "predicted in float32. "
         "Memory is by how much the process's peak grew from before the network was made to after two training steps "
         "(losses, gradients, AdamW); images a second are of the second of two steps. A dash: it did not end, or the "
         "system does not tell.",
