@@ -17,6 +17,8 @@ Semi-Inf-Net's "& FCN8s" is this with ``in_channels=6``, picture and prior.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
@@ -76,8 +78,18 @@ class FCN8s(Network):
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W) in [0, 1]."""
         *_, third, fourth, _, pool5 = self.encoder(self.check(image))
-        x = self.dropout(F.relu(self.fc6(pool5)))
+        x = self.dropout(F.relu(self._seen_by_fc6(pool5)))
         x = self.dropout(F.relu(self.fc7(x)))
         x = self.raise_[0](self.score_fr(x)) + self.score_pool4(F.max_pool2d(fourth, 2))
         x = self.raise_[1](x) + self.score_pool3(F.max_pool2d(third, 2))
         return enlarge(x, image.shape[-2:])
+
+    def _seen_by_fc6(self, pool5: Tensor) -> Tensor:
+        """fc6; in float32 where the picture is so small that some of its taps see nothing but what was padded.
+
+        oneDNN (3.x, as torch 2.13 brings it) does not write such taps' gradients in bf16: they are what memory held.
+        """
+        small = min(pool5.shape[-2:]) < self.fc6.kernel_size[0] // 2
+        with torch.autocast(pool5.device.type, enabled=False) if small else nullcontext():
+            seen: Tensor = self.fc6(pool5.float() if small else pool5)
+        return seen
