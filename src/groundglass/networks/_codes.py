@@ -20,13 +20,14 @@ Over several processes they are averaged as batch statistics are.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
+
+from groundglass.networks._layers import in_float32
 
 COMMITMENT: Final = 0.25
 DECAY: Final = 0.99
@@ -76,7 +77,7 @@ class Codebook(nn.Module):
 
     def forward(self, features: Tensor) -> Quantised:
         """Features (B, D, h, w), of any precision, by their codes; in float32, because bfloat16 has ties."""
-        with _float32(features):
+        with in_float32(features):
             x = features.float().permute(0, 2, 3, 1)
             flat = x.detach().flatten(0, 2)
             if self.training:
@@ -120,8 +121,3 @@ class Codebook(nn.Module):
         if self.moving_average:
             sums = torch.zeros_like(self.codes).index_add_(0, numbers, flat) / len(flat)
             self.codes.copy_((before[:, None] * self.codes + (1 - DECAY) * sums) / self.share[:, None])
-
-
-def _float32(features: Tensor) -> AbstractContextManager[object]:
-    """No autocast, by which products would be rounded; where there are but shapes, it has no say."""
-    return nullcontext() if features.is_meta else torch.autocast(features.device.type, enabled=False)

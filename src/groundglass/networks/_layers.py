@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
 
@@ -43,6 +45,11 @@ def separable(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequ
 def up_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     """Nearest doubling, then a 3 x 3 convolution: (B, in, H, W) -> (B, out, 2 H, 2 W)."""
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *conv_norm(in_channels, out_channels))
+
+
+def in_float32(features: Tensor) -> AbstractContextManager[object]:
+    """No autocast for what is made of features; where there are but shapes, it has no say."""
+    return nullcontext() if features.is_meta else torch.autocast(features.device.type, enabled=False)
 
 
 def enlarge(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
 
-from groundglass.networks._layers import enlarge
+from groundglass.networks._layers import enlarge, in_float32
 from groundglass.networks._network import Network
 from groundglass.networks.encoders import make_encoder
 
@@ -90,6 +90,6 @@ class FCN8s(Network):
         oneDNN (3.x, as torch 2.13 brings it) does not write such taps' gradients in bf16: they are what memory held.
         """
         small = min(pool5.shape[-2:]) < self.fc6.kernel_size[0] // 2
-        with torch.autocast(pool5.device.type, enabled=False) if small else nullcontext():
+        with in_float32(pool5) if small else nullcontext():
             seen: Tensor = self.fc6(pool5.float() if small else pool5)
         return seen
