@@ -71,8 +71,8 @@ class Poor:
         dice: of each region by key, None where it is neither there nor found.
         missed: infection that was not found, a share of the true one.
         overcalled: what was found and is none, as many times the true infection.
-        of_other_kind: infection that was found and is of the other kind, a share of the true one; None where a row of
-            either kind is missing.
+        of_other_kind: infection that was found, but not as the kind that it is: as the other one or, where rows are of
+            thresholds, surely as neither; a share of the true one. None where a row of either kind is missing.
     """
 
     slice: str

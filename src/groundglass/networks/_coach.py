@@ -18,6 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
 
 from groundglass.errors import UsageError
+from groundglass.networks._layers import in_float32
 from groundglass.networks.encoders import make_encoder
 
 CELL = 16  # pixels a side
@@ -60,7 +61,7 @@ class Coach(nn.Module):
         drawn = mean
         if generator is not None:
             drawn = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator).to(mean)
-        with torch.autocast(image.device.type, enabled=False):  # rounded to bfloat16, cells would tie
+        with in_float32(image):  # rounded to bfloat16, cells would tie
             scores: Tensor = self.score(drawn)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         return scores, divergence.sum() / len(image)

@@ -90,8 +90,8 @@ def failures(of_recipe: Mapping[tuple[str, str], Sequence[Poor]], heading: str) 
             lines.append(f"| {' | '.join([one.slice, one.group, _percent(one.infected), *dice, *shares])} |")
         lines.append("")
     lines.append(
-        "Infected: of the slice. Missed, overcalled, of the other kind (ground glass called consolidation, or the "
-        "other way round): of its infection."
+        "Infected: of the slice. Missed, overcalled, of the other kind (ground glass called consolidation, the other "
+        "way round, or sure of neither): of its infection."
     )
     return "\n".join(lines) + "\n"
 
