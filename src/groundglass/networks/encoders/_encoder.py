@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from groundglass.errors import UsageError
+from groundglass.networks.encoders._weights import Fit, start
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)  # of red, green and blue in [0, 1]
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -19,8 +20,8 @@ IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 class Encoder(nn.Module, ABC):
     """Base of all encoders.
 
-    A subclass takes ``(in_channels=1, weights=None, *, variant, depth=5, output_stride=32)`` and makes only
-    the stages that the features asked for need.
+    A subclass has its ``variants``, and makes its modules in ``_build``: only the stages that the features asked for
+    need.
 
     Attributes:
         variants: what sets the family's members apart, by name.
@@ -38,11 +39,15 @@ class Encoder(nn.Module, ABC):
     channels: tuple[int, ...]
     reductions: tuple[int, ...]
 
-    def __init__(self, in_channels: int, variant: str, depth: int, output_stride: int) -> None:
-        """Check the settings.
+    def __init__(
+        self, in_channels: int = 1, weights: str | None = None, *, variant: str, depth: int = 5, output_stride: int = 32
+    ) -> None:
+        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
 
         Raises:
-            UsageError: a variant, depth or output stride that the family does not have.
+            UsageError: a variant, depth or output stride that the family does not have, or weights that cannot be
+                found.
+            ReadError: a file that is not these weights.
         """
         super().__init__()
         family = type(self).__name__
@@ -66,6 +71,11 @@ class Encoder(nn.Module, ABC):
             )
         self.in_channels = in_channels
         self.reductions = tuple(min(reduction, output_stride) for reduction in self.reductions_of_all[:depth])
+        start(self, in_channels, weights, self._build(variant, depth, output_stride))
+
+    @abstractmethod
+    def _build(self, variant: str, depth: int, output_stride: int) -> Fit:
+        """Make the modules of a variant and set ``channels``; says how published weights fit them."""
 
     @abstractmethod
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from groundglass.errors import ReadError, UsageError
-from groundglass.networks.encoders._encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -40,26 +39,33 @@ class Published:
     folder: str | None = None
 
 
-def start(
-    encoder: Encoder,
-    weights: str | None,
-    published: Published,
-    *,
-    first: str,
-    left_out: tuple[str, ...],
-    rename: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
-) -> None:
-    """Give an encoder its first weights, in place.
+@dataclass(frozen=True)
+class Fit:
+    """How an encoder takes the weights published for it.
 
-    Args:
-        encoder: just made.
-        weights: ``imagenet``, the path of a file (.safetensors or .pth), or ``None``: random ones, as He et al.
-            (ICCV 2015, arXiv 1502.01852) by fan out, which torchvision and timm use too.
+    Attributes:
         published: what ``imagenet`` stands for.
         first: name of the first convolution's weights, which are adapted to the encoder's channels.
         left_out: beginnings of the names that a file may hold and this encoder does without: the classifier's,
             and those of stages that were not asked for.
         rename: gives a file's names as the encoder's.
+    """
+
+    published: Published
+    first: str
+    left_out: tuple[str, ...]
+    rename: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
+
+
+def start(encoder: nn.Module, in_channels: int, weights: str | None, fit: Fit) -> None:
+    """Give an encoder its first weights, in place.
+
+    Args:
+        encoder: just made.
+        in_channels: of the images that it sees.
+        weights: ``imagenet``, the path of a file (.safetensors or .pth), or ``None``: random ones, as He et al.
+            (ICCV 2015, arXiv 1502.01852) by fan out, which torchvision and timm use too.
+        fit: how it takes published ones.
 
     Raises:
         UsageError: the file is missing, or the published one cannot be fetched.
@@ -68,19 +74,19 @@ def start(
     if weights is None:
         _draw(encoder)
         return
-    path = find(published) if weights == "imagenet" else _given(weights)
-    if path.name == published.file:
-        check(path, published)
+    path = find(fit.published) if weights == "imagenet" else _given(weights)
+    if path.name == fit.published.file:
+        check(path, fit.published)
     wanted = encoder.state_dict()
     counters = {name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked")}
-    state = {**counters, **rename(load(path))}  # older files have no counters
-    if first in state and state[first].dim() == 4:
-        state[first] = to_channels(state[first], encoder.in_channels)
-    _compare(path, state, wanted, left_out)
+    state = {**counters, **fit.rename(load(path))}  # older files have no counters
+    if fit.first in state and state[fit.first].dim() == 4:
+        state[fit.first] = to_channels(state[fit.first], in_channels)
+    _compare(path, state, wanted, fit.left_out)
     encoder.load_state_dict({name: state[name] for name in wanted})
 
 
-def _draw(encoder: Encoder) -> None:
+def _draw(encoder: nn.Module) -> None:
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -42,7 +42,7 @@ import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor, nn
 
 from groundglass.networks.encoders._encoder import Encoder
-from groundglass.networks.encoders._weights import Published, start
+from groundglass.networks.encoders._weights import Fit, Published
 
 TIMM: Final = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights"
 
@@ -170,7 +170,6 @@ def _packaged(number: int, sha256: str) -> Published:
 class EfficientNet(Encoder):
     """EfficientNet-Lite without its head: features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""
 
-    stride = 32  # of the smallest feature
     variants: ClassVar[Mapping[str, Variant]] = {
         "efficientnet_lite0": Variant(
             1.0, 1.0, _packaged(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
@@ -190,26 +189,12 @@ class EfficientNet(Encoder):
         ),
     }
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        weights: str | None = None,
-        *,
-        variant: str = "efficientnet_lite0",
-        depth: int = 5,
-        output_stride: int = 32,
-    ) -> None:
-        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
-
-        Raises:
-            UsageError: an impossible setting, or weights that cannot be found.
-            ReadError: a file that is not these weights.
-        """
-        super().__init__(in_channels, variant, depth, output_stride)
+    def _build(self, variant: str, depth: int, output_stride: int) -> Fit:
+        del output_stride  # there is one
         stages = scaled(self.variants[variant])
         made = stages[: SEEN[depth - 1] + 1]
         self.channels = tuple(stages[index].channels for index in SEEN[:depth])
-        self.conv_stem = SameConv2d(in_channels, STEM, 3, stride=2)
+        self.conv_stem = SameConv2d(self.in_channels, STEM, 3, stride=2)
         self.bn1 = _norm(STEM)
         self.act = nn.ReLU6(inplace=True)
         sequences, width = [], STEM
@@ -222,14 +207,8 @@ class EfficientNet(Encoder):
             sequences.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*sequences)
         left_out = (*CLASSIFIER, *(f"blocks.{index}." for index in range(len(made), len(stages))))
-        start(
-            self,
-            weights,
-            self.variants[variant].published,
-            first="conv_stem.weight",
-            left_out=left_out,
-            rename=partial(timm_names, stages=stages),
-        )
+        rename = partial(timm_names, stages=stages)
+        return Fit(self.variants[variant].published, "conv_stem.weight", left_out, rename)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of an image (B, in_channels, H, W) in [0, 1], finest first."""

@@ -23,7 +23,7 @@ from typing import ClassVar, Final, NamedTuple
 from torch import Tensor, nn
 
 from groundglass.networks.encoders._encoder import Encoder, Standardise, dilation
-from groundglass.networks.encoders._weights import Published, start
+from groundglass.networks.encoders._weights import Fit, Published
 
 
 class Row(NamedTuple):
@@ -92,25 +92,10 @@ class MobileNetV2(Encoder):
         )
     }
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        weights: str | None = None,
-        *,
-        variant: str = "mobilenet_v2",
-        depth: int = 5,
-        output_stride: int = 32,
-    ) -> None:
-        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
-
-        Raises:
-            UsageError: an impossible setting, or weights that cannot be found.
-            ReadError: a file that is not these weights.
-        """
-        super().__init__(in_channels, variant, depth, output_stride)
-        self.standardise = Standardise(in_channels)
+    def _build(self, variant: str, depth: int, output_stride: int) -> Fit:
+        self.standardise = Standardise(self.in_channels)
         self.channels = tuple(ROWS[row].channels for row in SEEN[:depth])
-        blocks: list[nn.Module] = [_conv(in_channels, STEM, 3, 2)]
+        blocks: list[nn.Module] = [_conv(self.in_channels, STEM, 3, 2)]
         width, seen = STEM, []
         for index, row in enumerate(ROWS[: SEEN[depth - 1] + 1]):
             blocks.extend(_blocks(width, row, output_stride))
@@ -120,7 +105,7 @@ class MobileNetV2(Encoder):
         self.features = nn.Sequential(*blocks)
         self.seen = frozenset(seen)
         left_out = ("classifier.", *(f"features.{index}." for index in range(len(blocks), MODULES)))
-        start(self, weights, self.variants[variant], first="features.0.0.weight", left_out=left_out)
+        return Fit(self.variants[variant], "features.0.0.weight", left_out)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of an image (B, in_channels, H, W) in [0, 1], finest first."""

@@ -88,20 +88,3 @@ class Res2Net(ResNet):
             deep=True,
         ),
     }
-
-    def __init__(
-        self,
-        in_channels: int = 1,
-        weights: str | None = None,
-        *,
-        variant: str = "res2net50_26w_4s",
-        depth: int = 5,
-        output_stride: int = 32,
-    ) -> None:
-        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
-
-        Raises:
-            UsageError: an impossible setting, or weights that cannot be found.
-            ReadError: a file that is not these weights.
-        """
-        super().__init__(in_channels, weights, variant=variant, depth=depth, output_stride=output_stride)

@@ -21,7 +21,7 @@ from typing import ClassVar, Final, NamedTuple
 from torch import Tensor, nn
 
 from groundglass.networks.encoders._encoder import Encoder, Standardise, dilation
-from groundglass.networks.encoders._weights import Published, start
+from groundglass.networks.encoders._weights import Fit, Published
 
 PUBLISHER: Final = "https://download.pytorch.org/models"
 SHA256: Final = {  # of torchvision's IMAGENET1K_V1 weights
@@ -128,25 +128,10 @@ class ResNet(Encoder):
         ),
     }
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        weights: str | None = None,
-        *,
-        variant: str = "resnet50",
-        depth: int = 5,
-        output_stride: int = 32,
-    ) -> None:
-        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
-
-        Raises:
-            UsageError: an impossible setting, or weights that cannot be found.
-            ReadError: a file that is not these weights.
-        """
-        super().__init__(in_channels, variant, depth, output_stride)
+    def _build(self, variant: str, depth: int, output_stride: int) -> Fit:
         kind = self.variants[variant]
-        self.standardise = Standardise(in_channels)
-        self.conv1 = _deep_stem(in_channels) if kind.deep else nn.Conv2d(in_channels, STEM, 7, 2, 3, bias=False)
+        self.standardise = Standardise(self.in_channels)
+        self.conv1 = _deep_stem(self.in_channels) if kind.deep else _stem(self.in_channels)
         self.bn1 = nn.BatchNorm2d(STEM)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
@@ -161,13 +146,8 @@ class ResNet(Encoder):
             dilations = (dilation(reduction // 2, output_stride), dilation(reduction, output_stride))
             self.add_module(layer, _stage(kind, below, width, repeats, stride, dilations))
             below = width * kind.expansion
-        start(
-            self,
-            weights,
-            kind.published,
-            first="conv1.0.weight" if kind.deep else "conv1.weight",
-            left_out=("fc.", *(f"layer{index}." for index in range(depth, 5))),
-        )
+        left_out = ("fc.", *(f"layer{index}." for index in range(depth, 5)))
+        return Fit(kind.published, "conv1.0.weight" if kind.deep else "conv1.weight", left_out)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of an image (B, in_channels, H, W) in [0, 1], finest first."""
@@ -201,6 +181,10 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, averaged: bool) 
     return nn.Sequential(
         nn.AvgPool2d(stride), nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
     )
+
+
+def _stem(in_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, STEM, 7, 2, 3, bias=False)
 
 
 def _deep_stem(in_channels: int) -> nn.Sequential:

@@ -16,7 +16,7 @@ from typing import ClassVar, Final, NamedTuple
 from torch import Tensor, nn
 
 from groundglass.networks.encoders._encoder import Encoder, Standardise
-from groundglass.networks.encoders._weights import Published, start
+from groundglass.networks.encoders._weights import Fit, Published
 
 PUBLISHER: Final = "https://download.pytorch.org/models"
 WIDTHS: Final = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # between the poolings
@@ -47,27 +47,13 @@ class VGG(Encoder):
         )
     }
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        weights: str | None = None,
-        *,
-        variant: str = "vgg16",
-        depth: int = 5,
-        output_stride: int = 32,
-    ) -> None:
-        """Make the encoder; ``groundglass.networks.encoders.make_encoder`` says what the settings are.
-
-        Raises:
-            UsageError: an impossible setting, or weights that cannot be found.
-            ReadError: a file that is not these weights.
-        """
-        super().__init__(in_channels, variant, depth, output_stride)
+    def _build(self, variant: str, depth: int, output_stride: int) -> Fit:
+        del output_stride  # there is one
         kind = self.variants[variant]
-        self.standardise = Standardise(in_channels)
+        self.standardise = Standardise(self.in_channels)
         self.channels = tuple(widths[-1] for widths in (*WIDTHS, WIDTHS[-1])[:depth])
         layers: list[nn.Module] = []
-        below = in_channels
+        below = self.in_channels
         for index, widths in enumerate(WIDTHS[:depth]):
             if index:
                 layers.append(nn.MaxPool2d(2))
@@ -81,7 +67,7 @@ class VGG(Encoder):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         left_out = ("classifier.", *(f"features.{index}." for index in range(len(layers), MODULES)))
-        start(self, weights, kind.published, first="features.0.weight", left_out=left_out)
+        return Fit(kind.published, "features.0.weight", left_out)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of an image (B, in_channels, H, W) in [0, 1], finest first."""
