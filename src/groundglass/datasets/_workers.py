@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 
 from groundglass.datasets._case import Cases
-from groundglass.datasets._preparing import Job, Outcome, prepare_case
+from groundglass.datasets._preparing_case import Job, Outcome, prepare_case
 from groundglass.errors import GroundglassError, ReadError
 from groundglass.workers import pool
 
