@@ -1,0 +1,54 @@
+"""How a command ends: in one line and an exit code.
+
+Errors are one line on standard error: exit code 2 for a command that cannot be right as it stands, 1 for an
+input or output that cannot be read, used or written, 130 for an interruption.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from groundglass import __version__
+from groundglass.errors import GroundglassError, OtherProcessError
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Every way a command can end is one line and an exit code, never a traceback."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OtherProcessError:
+        time.sleep(0.5)  # launchers end all processes when one ends: let the other have its line out first
+        raise SystemExit(1) from None
+    except GroundglassError as error:
+        _end(str(error), error.exit_code)
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except KeyboardInterrupt:
+        _end("Interrupted; what was not finished was not written.", 130)
+    except MemoryError:
+        _end("Out of memory. Expected room for the whole scan. Close other programs or use a larger machine.", 1)
+    except Exception as error:  # a fault of ours: its message may hold a path or header text, so it is not shown
+        place = _last_place_of_ours(error)
+        _end(f"A fault in groundglass {__version__} ({type(error).__name__} in {place}). Please report it.", 1)
+
+
+def _last_place_of_ours(error: BaseException) -> str:
+    place, trace = "an unknown place", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith("groundglass"):
+            place = f"{module}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _end(message: str, exit_code: int) -> None:
+    sys.stderr.write(f"groundglass: {message}\n")
+    raise SystemExit(exit_code)
