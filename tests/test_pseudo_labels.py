@@ -108,10 +108,27 @@ def test_soft_labels_are_probabilities_of_a_byte_and_unknown_below_the_floor(sto
     )
     read = made.read_soft(10)
     assert (read[:, :16] == 0).all()  # 0.5 is not above 0.55
+    assert (read[:, 30:] == 0).all()  # padding
     # 153, 76.5 to even, 25.5 to even: 76 and 26
     np.testing.assert_allclose(read[:, 20, 0], np.array([153, 76, 26]) / 255, atol=1e-6)
     assert np.unique(made.read(10)[:16]).tolist() == [15]
-    assert np.unique(made.read(10)[16:]).tolist() == [3]
+    assert np.unique(made.read(10)[16:29]).tolist() == [3]
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_a_network_labels_what_it_was_shown_and_no_padding(store, tmp_path, monkeypatch, soft):
+    """A slice of 40 x 48 lies in rows 2 to 28 of 32; in the others a network says whatever it likes."""
+    probability = np.full((3, 32, 32), [[[0.1]], [[0.7]], [[0.2]]], np.float32)
+    padding = np.ones((32, 32), bool)
+    padding[2:29] = False
+    probability[:, padding] = np.array([[0.0], [0.1], [0.9]])
+    monkeypatch.setattr(pseudo_labels, "predicted", lambda _, __, numbers, ___: ((n, probability) for n in numbers))
+    method = Mock(outputs=(3, 4, 8))
+    labeller = by_network(store, method, Labels(soft=soft))
+    made = make(store, [10], labeller, tmp_path, {}, method.outputs if soft else None)
+    assert (made.read(10) == np.where(padding, 15, 4)).all()
+    (guess,) = labeller([10])
+    assert guess.confidence == pytest.approx(0.7)
 
 
 def test_each_round_draws_others_until_none_is_left(store):

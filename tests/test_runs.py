@@ -288,3 +288,37 @@ def test_a_method_with_and_a_recipe_without_a_prior_and_the_reverse(store, tmp_p
     with pytest.raises(UsageError, match="none of its methods takes one"):
         runs.train(recipe(SINGLE, prior=PRIOR), store, tmp_path / "b")
     assert not list(tmp_path.iterdir())
+
+
+def batches_of(made, store, place, groups=(3, 4, 8)):
+    dealt = runs.roles(made, store)
+    run = runs._Run(store, groups, "", None, runs.ALONE)
+    return runs._batches(made, place, run, dealt, None, {})
+
+
+@pytest.mark.parametrize("method", names("groundglass.methods"))
+def test_padding_is_taught_as_no_lesion_where_unlabelled_slices_are_learnt_from(store, method):
+    """Rows 2 to 28 of 32 show a slice; nobody is told background from lung elsewhere."""
+    plain = {"method": method, "training": TRAINING | {"augmentation": "none"}}
+    labelled, bare = batches_of(recipe(plain), store, (0, 1)).at(0)
+    padding = torch.ones(32, 32, dtype=bool)
+    padding[2:29] = False
+    assert labelled.label_set[:, padding].unique().tolist() == [15 if bare is None else 3]
+    assert set(labelled.label_set[:, ~padding].unique().tolist()) <= {3, 4, 8}
+
+
+def test_padding_stays_unknown_where_no_lesion_is_no_answer(store):
+    plain = {"method": "mean_teacher", "training": TRAINING | {"augmentation": "none"}}
+    labelled, _ = batches_of(recipe(plain), store, (0, 1), groups=(1, 6, 8)).at(0)  # lung and ground glass in one
+    assert labelled.label_set[:, 30:].unique().tolist() == [15]
+
+
+def test_no_stage_and_no_round_repeats_the_batches_of_another(store):
+    """The first has the seed of the recipe, whatever follows."""
+    plain = {"method": "mean_teacher", "training": TRAINING}
+    made = recipe(plain, plain | {"rounds": 2, "labels": {}}, seed=3)
+    seen = [batches_of(made, store, place) for place in ((0, 1), (1, 1), (1, 2))]
+    assert seen[0].seed == 3
+    first = [one.at(0)[1].image for one in seen]
+    assert not any(torch.equal(a, b) for a, b in ((first[0], first[1]), (first[1], first[2]), (first[0], first[2])))
+    assert torch.equal(first[2], batches_of(made, store, (1, 2)).at(0)[1].image)

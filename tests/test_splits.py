@@ -94,7 +94,17 @@ def test_a_fold_without_labelled_slices_is_refused():
         make_folds(ITEMS, 5, seed=0).fold(5, ITEMS)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', '{"format": 1, "fold_of_group": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"format": 2}',
+        '{"format": 1, "fold_of_group": 3}',
+        '{"format": 1, "seed": 0, "folds": 2, "fold_of_group": {"a": 0, "b": 2}}',
+    ],
+)
 def test_a_damaged_split_is_refused(tmp_path, text):
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(ReadError, match="cannot be read"):

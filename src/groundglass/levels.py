@@ -144,7 +144,9 @@ def _answers(
     store: Store, method: Method, labels: PseudoLabels, above: float
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]]:
     for number, probability in predicted(store, method, sorted(labels.files)):
-        yield labels.read(number), decide(probability, method.outputs, above), probability.max(axis=0)
+        top, left, bottom, right = store.frame(number).inner  # the rest is padding
+        said = probability[:, top:bottom, left:right]
+        yield labels.read(number)[top:bottom, left:right], decide(said, method.outputs, above), said.max(axis=0)
 
 
 def write_levels(path: Path, levels: Sequence[Level]) -> None:

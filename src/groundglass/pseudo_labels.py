@@ -31,7 +31,7 @@ from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.inference.kmeans import label_by_kmeans
 from groundglass.inference.predict import decide, predicted
 from groundglass.io.atomic import make_folder, write_file
-from groundglass.labels import check_label_sets
+from groundglass.labels import UNKNOWN, check_label_sets
 from groundglass.methods._method import Method
 from groundglass.preprocess.slices import prepare_labels
 from groundglass.recipe import Labels, Recipe
@@ -191,18 +191,21 @@ def digest_of(method: Method) -> str:
 
 
 def by_network(store: Store, method: Method, wanted: Labels) -> Labeller:
-    """A network's answers: the most probable group, or all their probabilities; unknown where none is above a limit."""
+    """A network's answers: the most probable group, or all their probabilities.
+
+    Unknown where none is above a limit, and in the padding, of which nobody has taught the network anything.
+    """
 
     def label(numbers: Sequence[int]) -> Iterator[Guess]:
         method.eval()
         for number, probability in predicted(store, method, numbers, wanted.views):
-            largest = probability.max(axis=0)
+            largest, seen = probability.max(axis=0), ~store.frame(number).padding
             planes = (
-                np.rint(CERTAIN * probability * (largest > wanted.confidence)).astype(np.uint8)
+                np.rint(CERTAIN * probability * (seen & (largest > wanted.confidence))).astype(np.uint8)
                 if wanted.soft
-                else decide(probability, method.outputs, wanted.confidence)
+                else np.where(seen, decide(probability, method.outputs, wanted.confidence), np.uint8(UNKNOWN))
             )
-            yield Guess(number, planes, float(largest.mean()))
+            yield Guess(number, planes, float(largest[seen].mean()))
 
     return label
 

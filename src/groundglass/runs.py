@@ -23,7 +23,7 @@ from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
 from groundglass.inference.predict import answers, channels_of
 from groundglass.io.atomic import make_folder
-from groundglass.labels import UNKNOWN, Region, inside, outside
+from groundglass.labels import NOT_LESION, UNKNOWN, Region, Tissue, inside, outside
 from groundglass.levels import Finished, Level
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
@@ -271,7 +271,7 @@ def _stages(
             if not followed:
                 weights = fit(
                     after,
-                    _batches(recipe, number, run, dealt, prior, made),
+                    _batches(recipe, (number, turn), run, dealt, prior, made),
                     stage.training,
                     folder,
                     identity=_with_labels(run.identity, stage, made),
@@ -358,16 +358,23 @@ def _identity(recipe: Recipe, store: Store, split: Split | None, launch: process
     return " ".join(parts)
 
 
+def _seed(recipe: Recipe, place: tuple[int, int]) -> int:
+    """Of a stage (from 0) and its round (from 1): the first has the recipe's, and none repeats another's batches."""
+    if place == (0, 1):
+        return recipe.seed
+    return int(np.random.SeedSequence([recipe.seed, *place]).generate_state(1)[0])
+
+
 def _batches(
     recipe: Recipe,
-    number: int,
+    place: tuple[int, int],
     run: _Run,
     dealt: Roles,
     prior: priors.Priors | None,
     made: Mapping[int, PseudoLabels],
 ) -> Batches:
     store, launch = run.store, run.launch
-    stage = recipe.stage[number]
+    stage = recipe.stage[place[0]]
     training = stage.training
     guessed = () if stage.labels is None else tuple(sorted(made))
     known = () if stage.labels is not None and stage.labels.instead else dealt.train
@@ -377,11 +384,12 @@ def _batches(
     own = 0 if share is None else min(max(round(share * training.batch), 1), training.batch - 1)
     soft = method_of(stage.method).takes_soft and any(made[number].groups is not None for number in guessed)
     nothing = (None, np.zeros((len(run.groups), *store.preparation.size), np.float32)) if soft else ()
+    taught = _taught_of_padding(run.groups) if bare else UNKNOWN
 
-    def load(place: int) -> Any:
-        chosen = everything[place]
-        if place < len(known):
-            return *_labelled(store, chosen, prior), *nothing
+    def load(index: int) -> Any:
+        chosen = everything[index]
+        if index < len(known):
+            return *_labelled(store, chosen, prior, taught), *nothing
         picture, labels = store.prepared(chosen), made[chosen]
         if soft and labels.groups is not None:
             return picture, np.full(picture.shape, UNKNOWN, np.uint8), None, labels.read_soft(chosen)
@@ -391,7 +399,7 @@ def _batches(
         labelled=Pool(len(known) if own else len(everything), load),
         unlabelled=Pool(len(bare), lambda i: (store.prepared(bare[i]), None)) if bare else None,
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
-        seed=recipe.seed,
+        seed=_seed(recipe, place),
         augment=make_augmentation(training.augmentation),
         augment_unlabelled=make_augmentation(training.unlabelled_augmentation or training.augmentation),
         rank=launch.rank,
@@ -416,8 +424,21 @@ def score(
     return counts
 
 
-def _labelled(store: Store, number: int, prior: priors.Priors | None) -> Any:
-    sample = store.prepared(number), store.prepared_label_set(number)
+def _taught_of_padding(groups: Sequence[int]) -> Tissue:
+    """What labelled slices say of their padding where slices without labels are learnt from too: that it is no lesion.
+
+    Else methods learn from what a network makes up there, in a third of a picture. It tells no background from lung;
+    unknown where the groups do not part both from lesions.
+    """
+    parted = all(not group & NOT_LESION or not group & ~NOT_LESION for group in groups)
+    return NOT_LESION if parted else UNKNOWN
+
+
+def _labelled(store: Store, number: int, prior: priors.Priors | None, taught: Tissue) -> Any:
+    sets = store.prepared_label_set(number)
+    if sets is not None and taught != UNKNOWN:
+        sets = np.where(store.frame(number).padding, np.uint8(taught), sets)
+    sample = store.prepared(number), sets
     return sample if prior is None else (*sample, prior.of(number))
 
 
@@ -443,4 +464,4 @@ def _method(
             handover.go_on(before, network, outputs, number)
             network.standard = network_of(before).standard
         network.freeze(stage.training.frozen)
-        return make_method(stage.method, network, outputs, stage.settings, recipe.seed)  # it may draw weights too
+        return make_method(stage.method, network, outputs, stage.settings, _seed(recipe, place))  # it may draw weights

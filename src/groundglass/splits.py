@@ -156,8 +156,11 @@ def read_split(path: Path) -> Split:
             raise ValueError("another version")
         fold_of_group = {str(group): int(fold) for group, fold in values["fold_of_group"].items()}
         made_for = values.get("hashes")
+        folds = int(values["folds"])
+        if not all(0 <= fold < folds for fold in fold_of_group.values()):
+            raise ValueError("a fold that there is none of")
         hashes = None if made_for is None else {str(name): str(value) for name, value in made_for.items()}
-        return Split(int(values["seed"]), int(values["folds"]), fold_of_group, hashes)
+        return Split(int(values["seed"]), folds, fold_of_group, hashes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ReadError(
             "The split cannot be read.",

@@ -208,6 +208,12 @@ def test_a_store_is_a_truth_with_its_own_groups(run, tmp_path):
     assert summary["ground_glass"]["dice"]["present"]["mean"] == 1
     with (tmp_path / "out" / "scores.csv").open(newline="") as stream:
         assert {row["group"] for row in csv.DictReader(stream)} == {f"g{number}" for number in range(5)}
+    (tmp_path / "groups.csv").write_text("image,patient\ntoy_0,p")
+    ended = run(
+        "evaluate", tmp_path / "found", tmp_path / "store", "-o", tmp_path / "out", "--groups", tmp_path / "groups.csv"
+    )
+    assert ended.code == 2
+    assert "5 images have no group, the first is toy_1" in ended.error
     save_png(tmp_path / "found" / "toy_99.png", codes)
     ended = run("evaluate", tmp_path / "found", tmp_path / "store", "-o", tmp_path / "out")
     assert ended.code == 2
@@ -273,3 +279,11 @@ def test_the_page_of_conventions_says_what_the_command_says(run, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["infection"]["dice"]
     names = {"curve": "curve+empty-zero", "adaptive": "adaptive+empty-zero"}
     assert {name: f"{summary[names.get(name, name)]['mean']:.3f}" for name in means} == means
+
+
+@pytest.mark.parametrize(("metric", "noted"), [("surface_dice", True), ("hausdorff_95", True), ("dice", False)])
+def test_pictures_are_said_to_have_no_size_where_it_matters(run, tmp_path, metric, noted):
+    save_png(tmp_path / "found" / "a.png", np.eye(8) * 2)
+    ended = run("evaluate", tmp_path / "found", tmp_path / "found", "-o", tmp_path / "out", "--metric", metric)
+    assert ended.code == 0, ended.err
+    assert ("is in pixels for them" in ended.err + ended.out) == noted

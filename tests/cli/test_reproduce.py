@@ -2,6 +2,7 @@ import csv
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -283,3 +284,14 @@ def test_every_row_of_the_published_tables_has_its_recipe_in_every_size(paper):
             load(next(path for folder in scale.recipes if (path := RECIPES / folder / f"{name}.toml").exists()))
         own = {path.stem for path in (RECIPES / scale.recipes[0]).glob("*.toml")}
         assert own <= set(published.recipes)
+
+
+def test_what_lies_beyond_the_crop_is_background():
+    """Probabilities are 0 there in all channels, which would decide for nothing at all."""
+    whole = np.zeros((2, 2, 3), np.float32)
+    whole[:, :, 0] = [[0.25, 0.75], [0.75, 0.25]]
+    made = reproduce_trials._beyond_the_crop(whole, (3, 12))
+    assert made[0].tolist() == [[0.25, 1, 1], [0.75, 1, 1]]
+    assert made[1].tolist() == [[0.75, 0, 0], [0.25, 0, 0]]
+    assert not whole[:, :, 1:].any()  # a copy
+    assert reproduce_trials._beyond_the_crop(whole, (4, 8)).tolist() == whole.tolist()  # nobody says background

@@ -1,9 +1,12 @@
 import csv
 import json
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from groundglass import runs
+from groundglass.cli import spent
 from groundglass.preprocess.preparation import Preparation
 from tests.cli.test_train import RECIPE
 from tests.toy_store import make_store
@@ -142,6 +145,11 @@ def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
     words = ("--split", tmp_path / "split.json", "--seeds", "1", "--fold", "0", "-q")
     assert run("study", "crossval", recipes[0], "--store", store, "-o", tmp_path / "out", *words).code == 0
     assert {row["group"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"g0"}
+    split["fold_of_group"] = {f"g{n}": int(n < 4) for n in range(5)}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    ended = run("study", "crossval", recipes[0], "--store", store, "-o", tmp_path / "out", *words)
+    assert ended.code == 2
+    assert "plain on fold 0 are of other slices than this split tests there" in ended.error
     split["fold_of_group"].pop("g1")
     (tmp_path / "split.json").write_text(json.dumps(split))
     ended = run("study", "crossval", recipes[0], "--store", store, "-o", tmp_path / "other", *words)
@@ -155,6 +163,8 @@ def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
         ("budget", ("--labels", "5,x"), "whole numbers"),
         ("budget", ("--labels", "0"), "whole numbers"),
         ("crossval", ("--convention", "presnt"), "Did you mean 'present'"),
+        ("crossval", ("--convention", "pooled"), "one of empty-zero, empty-one, present, defined: results are counts"),
+        ("crossval", ("--convention", "curve"), "A study under the convention curve+empty-zero"),
         ("crossval", ("--fold", "7"), "below the number of folds"),
         ("budget", ("--labels", "30"), "30 labelled slices are asked for, 8 can be trained on"),
     ],
@@ -182,3 +192,39 @@ def test_rows_of_one_preparation_are_no_rows_of_another(run, store, recipes, tmp
         assert ended.code == 0, ended.err
     rows = [row for row in rows_of(tmp_path / "all.csv") if row["region"] == "infection"]
     assert len(rows) == 2 * len({row["slice"] for row in rows})
+
+
+def test_two_recipes_that_are_one_training_are_refused(run, store, recipes, tmp_path):
+    (tmp_path / "again.toml").write_text('got = "the same"\n' + recipes[0].read_text())
+    ended = run("study", "crossval", recipes[0], tmp_path / "again.toml", "--store", store, "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "plain and again are the same training" in ended.error
+
+
+def test_minutes_are_of_all_sittings(run, store, recipes, tmp_path, monkeypatch):
+    """Stopped after one of three steps; by this clock each sitting takes a minute."""
+    words = ("study", "crossval", recipes[0], "--store", store, "--seeds", "1", "--fold", "0", "-o", tmp_path / "out")
+    recipes[0].write_text(recipes[0].read_text().replace("checkpoint_every = 10", "checkpoint_every = 1"))
+    clock = iter(range(0, 600, 60))
+    monkeypatch.setattr(spent, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    train = runs.train
+
+    def stopped(recipe, store, folder, watch, **more):
+        @contextmanager
+        def once(*args):
+            with watch(*args) as show:
+
+                def tell(report):
+                    show(report)
+                    raise KeyboardInterrupt
+
+                yield tell
+
+        return train(recipe, store, folder, once, **more)
+
+    monkeypatch.setattr(runs, "train", stopped)
+    assert run(*words, "-q").code == 130
+    monkeypatch.setattr(runs, "train", train)
+    ended = run(*words, "-q")
+    assert ended.code == 0, ended.err
+    assert {row["minutes"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"2.00"}

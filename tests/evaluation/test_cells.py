@@ -7,7 +7,7 @@ from groundglass.evaluation.conventions import Convention
 from groundglass.evaluation.overlap import Counts
 from groundglass.evaluation.published import Measured, Paper, Scale, Table
 from groundglass.evaluation.published import Row as Printed
-from groundglass.evaluation.trials import Row
+from groundglass.evaluation.trials import Row, read_rows, write_rows
 from tests.evaluation.test_trials import FIRST, row
 
 PRESENT = Convention("present")
@@ -98,9 +98,21 @@ def test_behind_a_mean_may_stand_the_populations_deviation():
     assert told.margin == pytest.approx((0.08 / 3) ** 0.5)
 
 
-def test_rows_of_other_trials_have_blank_cells_in_a_file(tmp_path):
-    from groundglass.evaluation.trials import read_rows, write_rows
-
-    rows = [Row(FIRST, 1.0, "s", "g", "infection", Counts(1, 1, 1, 1), {"roc_auc": 0.5}), row(3)]
+def test_a_file_tells_what_was_not_measured_from_what_is_0_by_0(tmp_path):
+    told = [{"roc_auc": 0.5}, {"roc_auc": None}, {}]
+    rows = [Row(FIRST, 1.0, "s", "g", "infection", Counts(1, 1, 1, 1), values) for values in told]
     write_rows(tmp_path / "results.csv", rows)
-    assert [one.values for one in read_rows(tmp_path / "results.csv")] == [{"roc_auc": 0.5}, {"roc_auc": None}]
+    assert [one.values for one in read_rows(tmp_path / "results.csv")] == told
+    assert cell([rows[2]], Measured(title="", metric="roc_auc", regions=["infection"]), PRESENT) is None
+
+
+def test_a_mean_of_classes_is_of_all_of_them_or_there_is_none():
+    """A network that never finds consolidation has no precision there, and none overall."""
+    precision = LESIONS.model_copy(update={"metric": "precision"})
+    rows = [row(5, "s1", region="ground_glass"), replace(row(0, region="consolidation"), counts=Counts(0, 0, 5, 9))]
+    assert cell(rows, precision, Convention("defined")) is None
+    found = [*rows, *(replace(one, trial=replace(one.trial, seed=1)) for one in rows[:1]),
+             row(7, seed=1, region="consolidation")]  # fmt: skip
+    told = cell(found, precision, Convention("defined"))
+    assert told.mean == pytest.approx((0.5 + 0.7) / 2)
+    assert told.seeds is None  # seed 0 has no number

@@ -3,7 +3,7 @@ import pytest
 
 from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import RULES, Convention, Scored, sample
-from groundglass.evaluation.metrics import METRICS, Evidence, examine, value
+from groundglass.evaluation.metrics import METRICS, Evidence, examine, examine_curve, value
 from groundglass.evaluation.overlap import Counts
 
 KNOWN = np.ones((3, 6, 6), bool)
@@ -75,3 +75,52 @@ def test_every_metric_made_of_sums_is_the_same_for_an_image_pooled_with_its_doub
     one = examine(scores > 0.5, true, KNOWN, [name], (1.0, 1.0, 1.0), scores)
     twice = 2 if METRICS[name].unit in ("mL", "lesions") else 1
     assert value(name, one + one) == pytest.approx(twice * value(name, one))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_was_not_measured_is_no_0(name):
+    """Of the truth itself no share can be 0: each is 1, nearly 1, or has no number."""
+    truth = np.zeros((6, 6), bool)
+    truth[2:4, 2:5] = True
+    images = [
+        Scored(name, group, "infection", {"fixed": examine(truth, truth, KNOWN[0], [metric], (2.0, 1.0, 1.0), scores)})
+        for metric, scores in ((name, truth.astype(np.float32)), (name, None))
+        for group in ("a", "b")
+    ]
+    for rule in RULES:
+        for chosen in (images[:2], images[2:]):
+            drawn = sample(name, chosen, chosen, Convention(rule)).values
+            assert not METRICS[name].is_share or all(number > 0.9 for number in drawn), rule
+
+
+def test_a_curve_says_nothing_of_what_is_not_cut():
+    truth = np.eye(6, dtype=bool)
+    image = Scored("a", "a", "infection", {"curve": examine_curve(truth.astype(np.float32), truth, KNOWN[0])})
+    told = {name: sample(name, [image], [image], Convention("present", "curve")).mean for name in METRICS}
+    assert told["accuracy"] == pytest.approx((255 + 6 / 36) / 256)  # all is found at the last threshold
+    assert {name for name, mean in told.items() if mean is not None} == {
+        "dice", "iou", "precision", "recall", "specificity", "accuracy", "s_measure", "e_mean", "e_max",
+        "mean_absolute_error",
+    }  # fmt: skip
+
+
+def test_unknown_pixels_do_not_change_what_is_said_of_the_others():
+    rng = np.random.default_rng(0)
+    truth, scores = rng.random((8, 8)) < 0.3, rng.random((8, 8)).astype(np.float32) * 0.8
+    known = np.ones((8, 8), bool)
+    known[:, 6:] = False
+    wide, narrow = examine_curve(scores, truth, known), examine_curve(scores[:, :6], truth[:, :6], known[:, :6])
+    for name in ("dice", "specificity", "e_mean", "e_max", "mean_absolute_error"):
+        assert wide.alone[name] == pytest.approx(narrow.alone[name]), name
+
+
+@pytest.mark.parametrize("text", ["present", "defined", "empty-zero", "empty-one"])
+def test_counts_of_single_images_make_these(text):
+    assert Convention.parse(text).is_of_counts
+    assert not Convention.parse(f"{text}+background").is_of_counts
+    assert not Convention.parse(f"curve+{text}").is_of_counts
+
+
+@pytest.mark.parametrize("text", ["pooled", "patient", "volume", "adaptive"])
+def test_counts_of_single_images_do_not_make_these(text):
+    assert not Convention.parse(text).is_of_counts

@@ -105,6 +105,7 @@ def test_areas_as_scikit_learn_has_them(levels):
 def test_stretching_by_hand():
     assert stretch(np.array([0.2, 0.4, 0.6])) == pytest.approx([0, 0.5, 1])
     assert stretch(np.array([0.4, 0.4])).tolist() == [0.4, 0.4]
+    assert stretch(np.array([0.2, 0.4, 0.6, 1.0]), np.array([1, 1, 1, 0], bool)) == pytest.approx([0, 0.5, 1, 2])
 
 
 def test_the_adaptive_threshold_is_twice_the_mean_and_at_most_1():
@@ -120,9 +121,9 @@ def test_the_curve_by_hand():
     assert curve.thresholds[[0, 127, 255]] == pytest.approx([1, 128 / 255, 0])
     spans = {"one": slice(0, 128), "two": slice(128, 255), "all": slice(255, 256)}
     expected = {
-        "one": {"dice": 2 / 3, "iou": 1 / 2, "recall": 1 / 2, "specificity": 1, "precision": 1},
-        "two": {"dice": 2 / 4, "iou": 1 / 3, "recall": 1 / 2, "specificity": 0, "precision": 1 / 2},
-        "all": {"dice": 4 / 5, "iou": 2 / 3, "recall": 1, "specificity": 0, "precision": 2 / 3},
+        "one": {"dice": 2 / 3, "iou": 1 / 2, "recall": 1 / 2, "specificity": 1, "precision": 1, "accuracy": 2 / 3},
+        "two": {"dice": 2 / 4, "iou": 1 / 3, "recall": 1 / 2, "specificity": 0, "precision": 1 / 2, "accuracy": 1 / 3},
+        "all": {"dice": 4 / 5, "iou": 2 / 3, "recall": 1, "specificity": 0, "precision": 2 / 3, "accuracy": 2 / 3},
     }
     for span, values in expected.items():
         for name, value in values.items():

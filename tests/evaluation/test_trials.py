@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from groundglass.errors import ReadError
+from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.conventions import Convention
 from groundglass.evaluation.overlap import Counts
-from groundglass.evaluation.trials import Row, Trial, done, entries, read_rows, write_rows
+from groundglass.evaluation.trials import Row, Trial, done, entries, read_rows, values_of, write_rows
 from groundglass.report.study import curve, markdown, overview
 
 FIRST = Trial("first", "a" * 16, "d" * 16, 0, 0, "all")
@@ -22,7 +22,6 @@ def test_rows_survive_their_file(tmp_path):
     write_rows(tmp_path / "results.csv", rows)
     assert read_rows(tmp_path / "results.csv") == rows
     assert read_rows(tmp_path / "absent.csv") == []
-    assert done(rows) == {replace(one.trial, recipe="") for one in rows}
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "\xff"])
@@ -102,3 +101,22 @@ def test_the_overview_has_a_row_a_recipe_and_a_column_a_region():
     assert first.startswith("| all | first | 0.500")
     assert first.endswith("| 0.200 | 1.5 |")
     assert second == "| all | second | 0.700 | - | 1.5 |"
+
+
+def test_what_is_done_was_tested_on_the_same_slices():
+    rows = [row(3, "s1"), row(4, "s2"), row(4, "s2", region="ground_glass"), row(5, "s3", seed=1)]
+    first, other = replace(FIRST, recipe="another name", digest=rows[0].trial.digest), replace(FIRST, seed=7)
+    assert done(rows, {first: ("s1", "s2"), other: ("s1",)}) == {first}
+    with pytest.raises(UsageError, match="another name on fold 0 are of other slices than this split tests there"):
+        done(rows, {first: ("s1",)})
+    with pytest.raises(UsageError, match="Take the split that they were made with"):
+        done(rows, {first: ("s1", "s2", "s3")})
+
+
+def test_a_slice_with_rows_of_several_folds_has_their_mean():
+    rows = [replace(row(v, "s1"), trial=replace(FIRST, fold=fold)) for fold, v in enumerate((2, 9, 9))]
+    rows.append(row(4, "s2"))
+    assert values_of(rows, "dice", Convention("present")) == {
+        ("s1", 0): ("g1", pytest.approx(2.0 / 3)),
+        ("s2", 0): ("g1", pytest.approx(0.4)),
+    }

@@ -29,7 +29,7 @@ from groundglass.engine.fit import STATE_FILE
 from groundglass.errors import UsageError
 from groundglass.evaluation.cells import tell
 from groundglass.evaluation.published import Figure, Paper, Scale, read_paper
-from groundglass.evaluation.trials import Row, Trial, read_rows, write_rows
+from groundglass.evaluation.trials import Row, Trial, nameless, read_rows, write_rows
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.labels import Region
 from groundglass.levels import FINISHED_FILE
@@ -230,16 +230,16 @@ class _Table:
 
     def of(self, trial: Trial) -> list[Row]:
         """Those of a trial, whatever its recipe was called."""
-        return [replace(row, trial=trial) for row in self._rows if _same(row.trial, trial)]
+        return [replace(row, trial=trial) for row in self._rows if nameless(row.trial) == nameless(trial)]
 
     def has(self, trial: Trial, paper: Paper) -> bool:
         """Whether a trial has rows with all that the tables ask for."""
         own = self.of(trial)
-        return bool(own) and set(paper.examined) <= own[0].values.keys()
+        return bool(own) and all(set(paper.examined) <= row.values.keys() for row in own)
 
     def put(self, trial: Trial, own: Sequence[Row]) -> None:
         """Put a trial's rows in place of those that it had; what another process has written since stays."""
-        self._rows = [*(row for row in read_rows(self._file) if not _same(row.trial, trial)), *own]
+        self._rows = [*(row for row in read_rows(self._file) if nameless(row.trial) != nameless(trial)), *own]
         write_rows(self._file, self._rows)
 
 
@@ -262,11 +262,6 @@ def _done(
     told = f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}: {minutes:.1f} min (runs/{folder.name})"
     sys.stderr.write(f"{told}\n")
     return Done(folder, run, results.of(trial), trained.of(trial))
-
-
-def _same(one: Trial, other: Trial) -> bool:
-    """Whether they are one trial, whatever its recipe is called."""
-    return replace(one, recipe="") == replace(other, recipe="")
 
 
 def _write(paper: Paper, made: Sequence[Done], store: Store, told: tuple[str, str], options: Options) -> None:

@@ -13,9 +13,7 @@ import csv
 import io
 import json
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile
@@ -25,11 +23,11 @@ from numpy.typing import NDArray
 
 from groundglass import runs
 from groundglass.cli.explain_inpainting import METHOD, look
+from groundglass.cli.spent import SPENT_FILE, written_down
 from groundglass.cli.train import bar
-from groundglass.engine.fit import Report
 from groundglass.engine.log import LOG_FILE, read_log
 from groundglass.errors import LabelError, ReadError
-from groundglass.evaluation.costs import Sitting, add_sitting, costs, read_sittings
+from groundglass.evaluation.costs import costs, read_sittings
 from groundglass.evaluation.curves import Histogram
 from groundglass.evaluation.metrics import examine
 from groundglass.evaluation.metrics import value as value_of
@@ -37,7 +35,7 @@ from groundglass.evaluation.published import CLASSES, Paper
 from groundglass.evaluation.trials import Row, Trial
 from groundglass.inference.predict import answers, channels_of, decide
 from groundglass.io.atomic import write_file
-from groundglass.labels import Region, check_label_sets, inside, outside
+from groundglass.labels import Region, Tissue, check_label_sets, inside, outside
 from groundglass.levels import LEVELS_FILE
 from groundglass.recipe import Recipe
 from groundglass.report.inpainting import sheet, table
@@ -46,7 +44,6 @@ from groundglass.store import Store
 
 CURVES_FILE: Final = "curves.json"
 FOUND_FILE: Final = "found.npz"
-SPENT_FILE: Final = "spent.csv"
 PRIORS: Final = "priors"
 SHOWN: Final = 6  # slices of the picture of inpainting
 
@@ -70,24 +67,12 @@ def run_trial(
     """
     entered: list[str] = []
 
-    @contextmanager
-    def watch(title: str, steps: int, of_stage: Path) -> Iterator[Callable[[Report], None]]:
-        stage, done, began = of_stage.relative_to(output).as_posix(), 0, time.perf_counter()
+    def name(of_stage: Path) -> tuple[str, str]:
+        stage = of_stage.relative_to(output).as_posix()
         entered.append(stage)
-        with bar(quiet, title, steps) as show:
+        return stage, _phase(stage, recipe)
 
-            def tell(report: Report) -> None:
-                nonlocal done
-                done += 1
-                show(report)
-
-            try:
-                yield tell
-            finally:
-                if done:
-                    seconds = time.perf_counter() - began
-                    add_sitting(output / SPENT_FILE, Sitting(stage, _phase(stage, recipe), steps, done, seconds))
-
+    watch = written_down(lambda title, steps, _: bar(quiet, title, steps), output / SPENT_FILE, name)
     method, dealt = runs.train(recipe, store, folder, watch, shared=output / PRIORS)
     mine = sorted({"/".join(stage.split("/")[:2]) for stage in entered})
     spent = costs(read_sittings(output / SPENT_FILE), mine)
@@ -136,6 +121,7 @@ def _rows(
     if truth is None:
         return
     info = store.slices[number]
+    whole = _beyond_the_crop(whole, outputs)
     found = decide(whole, outputs, above)
     for name, tissues in CLASSES.items():
         channels = [place for place, group in enumerate(outputs) if not group & ~int(tissues.value)]
@@ -147,6 +133,15 @@ def _rows(
         evidence = examine(inside(found, tissues), true, known, paper.metrics, info.spacing_mm, scores)
         values = {metric: value_of(metric, evidence) for metric in paper.examined}
         yield Row(trial, minutes, info.id, info.group, name, evidence.overlap, values)
+
+
+def _beyond_the_crop(whole: NDArray[np.float32], outputs: Sequence[int]) -> NDArray[np.float32]:
+    """The probabilities, where a slice was cropped those of background: nothing was looked for there."""
+    background = [place for place, group in enumerate(outputs) if group & Tissue.BACKGROUND]
+    whole, beyond = whole.copy(), ~whole.any(axis=0)
+    for place in background:
+        whole[place][beyond] = 1.0
+    return whole
 
 
 class _Found:

@@ -7,7 +7,6 @@ import json
 import logging
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -21,11 +20,13 @@ import torch
 from groundglass import runs
 from groundglass.cli.apart import Tell, apart, cores
 from groundglass.cli.phases import Phases
+from groundglass.cli.spent import SPENT_FILE, written_down
 from groundglass.cli.train import bar
 from groundglass.errors import UsageError
-from groundglass.evaluation.conventions import Convention
+from groundglass.evaluation.conventions import PER_IMAGE, Convention
+from groundglass.evaluation.costs import costs, read_sittings
 from groundglass.evaluation.failure import Poor, poorest
-from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries, read_rows, write_rows
+from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries, nameless, read_rows, write_rows
 from groundglass.io import OutputFolder
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.recipe import Recipe, load
@@ -72,20 +73,23 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
     """Train and test each recipe on each fold, seed and number of labels that has no row yet; then the tables.
 
     Raises:
-        GroundglassError: recipes, store, split or results are not what they should be; a study of numbers of labels
-            without a supervised recipe, or of more labels than a fold leaves.
+        GroundglassError: recipes, store, split or results are not what they should be; a convention that takes more
+            than each slice's counts; a study of numbers of labels without a supervised recipe, or of more labels than a
+            fold leaves.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     recipes = _recipes(recipe_files, options)
-    convention = Convention.parse(options.convention)
+    convention = _convention(options.convention)
     store = open_store(options.store)
     split = make_folds(store.slices, 5, runs.SPLIT_SEED) if options.split is None else read_split(options.split)
     results = options.results or options.output / RESULTS_FILE
     make_folder(options.output)
     write_file(options.output / "split.json", as_json(split).encode())
-    trials = list(_trials(recipes, store, split, options))
+    trials = _trials(recipes, store, split, options)
+    tested = {trial: split.fold(trial.fold, store.slices).test for _, trial in trials}
     rows = read_rows(results)
-    left = [(recipe, trial) for recipe, trial in trials if replace(trial, recipe="") not in done(rows)]
+    have = done(rows, tested)
+    left = [(recipe, trial) for recipe, trial in trials if trial not in have]
     for recipe, _ in left:
         runs.roles(recipe, store, split)  # what cannot be is said before anything is trained
     sys.stderr.write(f"{len(trials)} trainings, {len(trials) - len(left)} of them have results already.\n")
@@ -94,13 +98,20 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
         rows = [*read_rows(results), *made]
         write_rows(results, rows)
         sys.stderr.write(f"{number} of {len(left)}: {_words(trial, made)}\n")
-    wanted = {replace(trial, recipe=""): trial.recipe for _, trial in trials}
-    named = [
-        replace(row, trial=replace(row.trial, recipe=wanted[replace(row.trial, recipe="")]))
-        for row in rows
-        if replace(row.trial, recipe="") in wanted
-    ]
+    wanted = {nameless(trial): trial for _, trial in trials}
+    named = [replace(row, trial=wanted[one]) for row in rows if (one := nameless(row.trial)) in wanted]
     _write(_in_order(named, list(recipes)), convention, store, options)
+
+
+def _convention(name: str) -> Convention:
+    convention = Convention.parse(name)
+    if not convention.is_of_counts:
+        raise UsageError(
+            f"A study under the convention {convention.name}.",
+            expected=f"one of {', '.join(PER_IMAGE)}: results are counts of single slices",
+            remedy="Choose one of these.",
+        )
+    return convention
 
 
 def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
@@ -128,12 +139,22 @@ def _is_supervised(recipe: Recipe) -> bool:
     return all(stage.method == "supervised" and stage.labels is None for stage in recipe.stage)
 
 
-def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Options) -> Iterator[tuple[Recipe, Trial]]:
+def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Options) -> list[tuple[Recipe, Trial]]:
     """Every training of the study; seeds outermost, so that a study that is stopped has whole comparisons."""
+    names: dict[str, str] = {}
+    for name, recipe in recipes.items():
+        if names.setdefault(_digest(recipe), name) != name:
+            raise UsageError(
+                f"{names[_digest(recipe)]} and {name} are the same training.",
+                expected="recipes that differ in what decides the outcome",
+                remedy="Leave one of them out.",
+            )
     labels = [str(number) for number in options.labels] or [ALL]
     folds = options.folds or range(split.folds)
-    for seed, amount, fold, (name, recipe) in product(range(options.seeds), labels, folds, recipes.items()):
-        yield trial_of(name, recipe, store, seed, (fold, split.folds), amount)
+    return [
+        trial_of(name, recipe, store, seed, (fold, split.folds), amount)
+        for seed, amount, fold, (name, recipe) in product(range(options.seeds), labels, folds, recipes.items())
+    ]
 
 
 def trial_of(
@@ -181,9 +202,10 @@ def _run_apart(split: Split, options: Options, made: tuple[Recipe, Trial], tell:
 
 def _run(recipe: Recipe, trial: Trial, split: Split, options: Options, watch: runs.Watch) -> list[Row]:
     folder = options.output / "runs" / f"{trial.digest}-{trial.labels}-{trial.seed}-{trial.fold}"
-    store, began = open_store(options.store), time.perf_counter()
+    store, spent = open_store(options.store), folder / SPENT_FILE
+    watch = written_down(watch, spent, lambda stage: (f"run/{stage.relative_to(folder).as_posix()}", "training"))
     method, dealt = runs.train(recipe, store, folder, watch, split=split)
-    minutes = (time.perf_counter() - began) / 60
+    minutes = sum(cost.minutes for cost in costs(read_sittings(spent), ["run"]).values())
     counts = runs.score(method, store, dealt.test, in_tiles=recipe.tiles)
     shutil.rmtree(folder)  # its rows are what is kept
     groups = {info.id: info.group for info in store.slices}

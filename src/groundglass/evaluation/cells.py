@@ -95,10 +95,10 @@ def _slices(rows: Sequence[Scored]) -> tuple[int, int]:
 
 
 def cell(rows: Sequence[Scored], column: Measured, convention: Convention, spread: Spread = "errors") -> Cell | None:
-    """The number of a recipe in a column; None where no slice counts for any of its regions."""
+    """The number of a recipe in a column; None where no slice counts for one of its regions."""
     told = [_region(rows, region, column.metric, convention, spread) for region in column.regions]
     known = [one for one in told if one is not None]
-    if not known:
+    if len(known) < len(told):  # a mean over the others would be another number
         return None
     margins = [one.margin for one in known if one.margin is not None]
     return Cell(
@@ -127,7 +127,7 @@ def _over_seeds(rows: Sequence[Scored], column: Measured, convention: Convention
         return None
     own = [cell([row for row in rows if row.trial.seed == seed], column, convention) for seed in seeds]
     means = [one.mean for one in own if one is not None]
-    return stdev(means) if len(means) > 1 else None
+    return stdev(means) if len(means) == len(seeds) else None
 
 
 def difference(

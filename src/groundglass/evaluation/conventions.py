@@ -28,7 +28,7 @@ from operator import add
 from typing import Final, Literal, get_args
 
 from groundglass.errors import UsageError
-from groundglass.evaluation.metrics import METRICS, Evidence, value
+from groundglass.evaluation.metrics import METRICS, Evidence, measured, value
 
 Rule = Literal["empty-zero", "empty-one", "present", "defined", "pooled", "patient", "volume"]
 Cut = Literal["fixed", "curve", "adaptive"]
@@ -56,6 +56,11 @@ class Convention:
         """As users write it."""
         cut = [] if self.cut == "fixed" else [self.cut]
         return "+".join([*cut, self.rule, *(["background"] if self.background else [])])
+
+    @property
+    def is_of_counts(self) -> bool:
+        """Whether an image's counts are all that it takes: a fixed cut, each image by itself, and no other class."""
+        return self.cut == "fixed" and self.rule in PER_IMAGE and not self.background
 
     @classmethod
     def parse(cls, text: str) -> Convention:
@@ -152,7 +157,9 @@ def _of_present(metric: str, evidence: Evidence) -> float | None:
 
 
 def _per_image(metric: str, evidence: Evidence, rule: Rule) -> float | None:
-    """The number of an image; None if it is left out."""
+    """The number of an image; None if it is left out, or does not tell the metric."""
+    if not measured(metric, evidence):
+        return None
     number = value(metric, evidence)
     if rule == "defined":
         return number

@@ -121,9 +121,9 @@ def precision_recall(histogram: Histogram) -> Curve | None:
 class ThresholdCurve:
     """One image by Inf-Net's evaluator: each (256,), in [0, 1], for thresholds from 1 down to 0.
 
-    ``dice`` is also F1; ``recall`` is also sensitivity. **Each is 0 where no pixel is found rightly, even
-    specificity** (a true positive is lacking, so their code gives up): of an image without the region all are
-    0, and the mean over images must be read with that in mind.
+    ``dice`` is also F1; ``recall`` is also sensitivity; ``accuracy`` is ours. **Each is 0 where no pixel is found
+    rightly, even specificity** (a true positive is lacking, so their code gives up): of an image without the region
+    all are 0, and the mean over images must be read with that in mind.
     """
 
     thresholds: Values
@@ -132,6 +132,7 @@ class ThresholdCurve:
     recall: Values
     specificity: Values
     precision: Values
+    accuracy: Values
 
 
 def threshold_curve(scores: Map, truth: Mask, known: Mask | None = None) -> ThresholdCurve:
@@ -164,6 +165,7 @@ def threshold_curve(scores: Map, truth: Mask, known: Mask | None = None) -> Thre
         recall=share(both, positive),
         specificity=share(negative - only, negative),
         precision=share(both, both + only),
+        accuracy=share(both + negative - only, positive + negative),
     )
 
 
@@ -176,10 +178,14 @@ def adaptive_threshold(scores: Map, known: Mask | None = None) -> float | None:
     return min(2 * float(values.mean()), 1.0) if values.size else None
 
 
-def stretch(scores: Map) -> Values:
-    """(map - least) / (greatest - least): the map as [0, 1]. A constant one is returned as it is."""
+def stretch(scores: Map, known: Mask | None = None) -> Values:
+    """(map - least) / (greatest - least): the map as [0, 1]. A constant one is returned as it is.
+
+    Least and greatest are those of the known pixels; others may leave [0, 1].
+    """
     values = scores.astype(np.float64)
-    least, greatest = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    seen = values if known is None else values[known]
+    least, greatest = (seen.min(), seen.max()) if seen.size else (0.0, 0.0)
     with np.errstate(invalid="ignore"):  # infinity becomes NaN
         return values if least == greatest else (values - least) / (greatest - least)
 

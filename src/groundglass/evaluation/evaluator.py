@@ -129,7 +129,7 @@ def evaluate(pairs: Iterable[Pair], setup: Setup, on_pair: Callable[[int], objec
     for number, pair in enumerate(pairs, 1):
         if pair.resized:
             notes["Some predictions had another size and were resized to the truth's."] = None
-        if pair.spacing_mm is None and any(METRICS[name].unit in ("mm", "mL") for name in setup.metrics):
+        if pair.spacing_mm is None and any(METRICS[name].kind in ("surface", "volume") for name in setup.metrics):
             notes[NO_SIZE] = None
         cuts = _cuts(pair, setup)
         for target in setup.targets:
@@ -176,7 +176,10 @@ def _evidence(pair: Pair, target: Target, setup: Setup, cut: Cut, z: int | None 
     scores: NDArray[np.float32] = pair.scores[place]
     if cut == "curve":
         return examine_curve(scores, true, known)
-    found = scores > setup.threshold if cut == "fixed" else stretch(scores) >= (adaptive_threshold(scores) or 0.0)
+    if cut == "fixed":
+        found = scores > setup.threshold
+    else:
+        found = stretch(scores, known) >= (adaptive_threshold(scores, known) or 0.0)
     return examine(found, true, known, setup.metrics, pair.spacing_mm, scores)
 
 

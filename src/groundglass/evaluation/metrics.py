@@ -177,6 +177,18 @@ def value(name: str, evidence: Evidence) -> float | None:
     return None if made is None else made(evidence)
 
 
+def measured(name: str, evidence: Evidence) -> bool:
+    """Whether an image tells a metric at all: one that it does not tell is no 0/0."""
+    there = {
+        "overlap": True,
+        "surface": False,
+        "lesions": evidence.lesions is not None,
+        "volume": evidence.volumes_ml is not None,
+        "map": METRICS[name].of is not None and evidence.levels is not None,
+    }
+    return name in evidence.alone or there[METRICS[name].kind]
+
+
 def examine(
     found: Mask,
     true: Mask,
@@ -233,18 +245,20 @@ def _of_map(scores: Map, true: Mask, known: Mask, names: Collection[str]) -> dic
 def examine_curve(scores: Map, true: Mask, known: Mask) -> Evidence:
     """The same by Inf-Net's evaluator: means over 256 thresholds of the stretched map.
 
-    Dice, IoU, precision, recall and specificity are 0 at a threshold without a true positive; the E-measure is cut
-    with > and the others with >= there, and here. The prediction counts as having the region unless it is 0
+    Dice, IoU, precision, recall, specificity and (not in theirs) accuracy are 0 at a threshold without a true positive;
+    the E-measure is cut with > and the others with >= there, and here. What is not known is not stretched by, and the
+    S-measure, which needs whole images, sees 0 there. The prediction counts as having the region unless it is 0
     all over.
     """
     curve = threshold_curve(scores, true, known)
-    stretched = stretch(np.where(known, scores, 0.0)) if not known.all() else stretch(scores)
+    stretched = np.where(known, stretch(scores, known), 0.0)
     aligned = e_measure_curve(stretched, true, known, ">")
     alone: dict[str, float | None] = {
-        name: float(getattr(curve, name).mean()) for name in ("dice", "iou", "precision", "recall", "specificity")
+        name: float(getattr(curve, name).mean())
+        for name in ("dice", "iou", "precision", "recall", "specificity", "accuracy")
     }
-    alone["accuracy"] = None
     alone["e_mean"], alone["e_max"] = (None, None) if aligned is None else (float(aligned.mean()), float(aligned.max()))
     alone["mean_absolute_error"] = mean_absolute_error(stretched, true, known)
-    alone["s_measure"] = s_measure(stretched, true) if true.ndim == 2 else None
+    if true.ndim == 2:
+        alone["s_measure"] = s_measure(stretched, true)
     return Evidence(count(scores > 0, true, known), alone=alone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -80,14 +80,17 @@ class Source:
         if is_store(self.truth):
             return self._pairs_of_store(open_store(self.truth))
         partners = _partners(label_maps(self.predictions), label_maps(self.truth))
-        lonely = sorted(set(partners) - set(self.groups)) if self.groups is not None else []
+        self._require_groups(partners)
+        return (self._pair(name, *files) for name, files in partners.items())
+
+    def _require_groups(self, names: Iterable[str]) -> None:
+        lonely = sorted(set(names) - set(self.groups)) if self.groups is not None else []
         if lonely:
             raise UsageError(
                 f"{len(lonely)} images have no group, the first is {shown(lonely[0])}.",
                 expected="a row for each",
                 remedy="Add them to the table of groups.",
             )
-        return (self._pair(name, *files) for name, files in partners.items())
 
     def _pairs_of_store(self, store: Store) -> Iterator[Pair]:
         """The labelled slices that are predicted; a patient is the store's group unless a table says otherwise."""
@@ -100,10 +103,11 @@ class Source:
                 expected="CASE_SLICE.png, as the store's index has CASE/SLICE",
                 remedy="Rename them.",
             )
+        self._require_groups(found)
         for name, file in found.items():
             info, sets = store.slices[numbers[name]], store.label_set(numbers[name])
             if sets is not None:
-                group = info.group if self.groups is None else self.groups.get(name, name)
+                group = info.group if self.groups is None else self.groups[name]
                 yield self._with_truth(name, group, file, sets[None], info.spacing_mm)
 
     def _pair(self, name: str, found: Path, true: Path) -> Pair:

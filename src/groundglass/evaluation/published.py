@@ -161,7 +161,7 @@ class Paper(_Part):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         convention = Convention.parse(self.convention)
-        if convention.cut != "fixed" or convention.rule not in PER_IMAGE:
+        if not convention.is_of_counts:
             raise ValueError(f"the convention {self.convention}, of {', '.join(PER_IMAGE)}")
         recipes = set(self.recipes)
         for table in self.table:

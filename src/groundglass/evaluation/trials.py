@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
-from groundglass.errors import ReadError
+from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.conventions import Convention, Scored, sample
 from groundglass.evaluation.metrics import METRICS, Evidence
 from groundglass.evaluation.overlap import Counts
@@ -54,7 +55,8 @@ class Row:
         group: of the slice.
         region: key of the region.
         counts: of its pixels.
-        values: metrics that cannot be made of the counts, by name, None where one is 0/0.
+        values: metrics that cannot be made of the counts, by name, None where one is 0/0; without those that were not
+            measured.
     """
 
     trial: Trial
@@ -67,6 +69,7 @@ class Row:
 
 
 _TRIAL: Final = tuple(one.name for one in fields(Trial))
+_UNDEFINED: Final = "nan"  # 0/0; a blank cell was not measured
 _COUNTS: Final = tuple(one.name for one in fields(Counts))
 COLUMNS: Final = (*_TRIAL, "minutes", "slice", "group", "region", *_COUNTS)
 
@@ -99,7 +102,11 @@ def _row(cells: Mapping[str, str]) -> Row:
         cells["recipe"], cells["digest"], cells["data"], int(cells["seed"]), int(cells["fold"]), cells["labels"]
     )
     counts = Counts(*(int(cells[name]) for name in _COUNTS))
-    values = {name: float(cells[name]) if cells[name] else None for name in cells if name not in COLUMNS}
+    values = {
+        name: None if cells[name] == _UNDEFINED else float(cells[name])
+        for name in cells
+        if name not in COLUMNS and cells[name]
+    }
     return Row(trial, float(cells["minutes"]), cells["slice"], cells["group"], cells["region"], counts, values)
 
 
@@ -116,9 +123,13 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     writer.writerow([*COLUMNS, *metrics])
     for row in rows:
         told = (f"{row.minutes:.2f}", row.slice, row.group, row.region)
-        more = ("" if (value := row.values.get(name)) is None else f"{value:.6f}" for name in metrics)
+        more = ("" if name not in row.values else _cell(row.values[name]) for name in metrics)
         writer.writerow([*asdict(row.trial).values(), *told, *asdict(row.counts).values(), *more])
     write_file(path, text.getvalue().encode())
+
+
+def _cell(value: float | None) -> str:
+    return _UNDEFINED if value is None else f"{value:.6f}"
 
 
 @dataclass(frozen=True)
@@ -180,13 +191,15 @@ def _corrected(made: Sequence[Entry]) -> list[Entry]:
 
 
 def values_of(rows: Sequence[Row], metric: str, convention: Convention) -> dict[tuple[str, int], tuple[str, float]]:
-    """(slice, seed) -> (group, value), of the slices that count."""
-    values = {}
+    """(slice, seed) -> (group, value), of the slices that count; the mean over the folds that a slice has rows of."""
+    groups: dict[str, str] = {}
+    told: dict[tuple[str, int], list[float]] = {}
     for row in rows:
         scored = Scored(row.slice, row.group, row.region, {"fixed": Evidence(row.counts, alone=row.values)})
         for value in sample(metric, [scored], [scored], convention).values:
-            values[row.slice, row.trial.seed] = row.group, value
-    return values
+            groups[row.slice] = row.group
+            told.setdefault((row.slice, row.trial.seed), []).append(value)
+    return {key: (groups[key[0]], fmean(values)) for key, values in told.items()}
 
 
 def _against(
@@ -231,6 +244,30 @@ def _entry(
     )
 
 
-def done(rows: Iterable[Row]) -> set[Trial]:
-    """The trials that have rows, whatever their recipe was called."""
-    return {replace(row.trial, recipe="") for row in rows}
+def done(rows: Iterable[Row], wanted: Mapping[Trial, Collection[str]]) -> set[Trial]:
+    """Those of the trials that have rows, whatever their recipe is called.
+
+    Args:
+        rows: of a file.
+        wanted: trial -> slices that it is to be tested on.
+
+    Raises:
+        UsageError: a trial's rows are of other slices: another split was used.
+    """
+    slices: dict[Trial, set[str]] = {}
+    for row in rows:
+        slices.setdefault(nameless(row.trial), set()).add(row.slice)
+    have = {trial for trial in wanted if nameless(trial) in slices}
+    for trial in have:
+        if slices[nameless(trial)] != set(wanted[trial]):
+            raise UsageError(
+                f"The results of {trial.recipe} on fold {trial.fold} are of other slices than this split tests there.",
+                expected="rows of the same split",
+                remedy="Take the split that they were made with, or another file of results.",
+            )
+    return have
+
+
+def nameless(trial: Trial) -> Trial:
+    """The trial whatever its recipe is called."""
+    return replace(trial, recipe="")

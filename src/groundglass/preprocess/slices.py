@@ -38,6 +38,13 @@ class Frame:
     inner: Box
     size: tuple[int, int]
 
+    @property
+    def padding(self) -> NDArray[np.bool_]:
+        """Where the prepared picture shows nothing of the slice, (height, width)."""
+        nothing = np.ones(self.size, bool)
+        _part(nothing, self.inner)[:] = False
+        return nothing
+
 
 def lung_boxes(lungs: NDArray[np.bool_], preparation: Preparation) -> tuple[Box | None, ...]:
     """The crop of each slice of a scan: the box of its lungs and a margin; None where there is no lung.
