@@ -164,7 +164,7 @@ PLAIN = {"method": "supervised"} | LONG
 ROUNDS = PLAIN | {"rounds": 2, "labels": {"count": 3}}
 SOFT = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True}}
 SHARED = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True, "share": 0.5, "views": 2}}
-WEAK = {"training": LONG["training"] | {"augmentation": "strong", "unlabelled_augmentation": "weak", "ema": 0.9}}
+WEAK = LONG["training"] | {"augmentation": "strong", "unlabelled_augmentation": "weak"}
 OF_BOTH = [name for name in names("groundglass.methods") if issubclass(method_of(name), Both)]
 
 
@@ -177,7 +177,10 @@ OF_BOTH = [name for name in names("groundglass.methods") if issubclass(method_of
         (recipe(PLAIN, ROUNDS), 3),
         (recipe(PLAIN, SOFT), 3),
         (recipe(PLAIN, SHARED), 3),
-        *((recipe({"method": name, **WEAK}), 1) for name in OF_BOTH),
+        *(
+            (recipe({"method": name, "training": WEAK | {"ema": 0.0 if method_of(name).is_average else 0.9}}), 1)
+            for name in OF_BOTH
+        ),
     ],
     ids=["single", "multi", "first round", "second round", "soft round", "soft round, shared", *OF_BOTH],
 )
@@ -322,3 +325,25 @@ def test_no_stage_and_no_round_repeats_the_batches_of_another(store):
     first = [one.at(0)[1].image for one in seen]
     assert not any(torch.equal(a, b) for a, b in ((first[0], first[1]), (first[1], first[2]), (first[0], first[2])))
     assert torch.equal(first[2], batches_of(made, store, (1, 2)).at(0)[1].image)
+
+
+@pytest.mark.parametrize("method", [name for name in names("groundglass.methods") if method_of(name).is_average])
+def test_no_average_is_kept_over_a_method_that_is_one(store, tmp_path, method):
+    with pytest.raises(UsageError, match=f"'{method}' predicts by a moving average.* Expected training.ema = 0"):
+        runs.train(recipe({"method": method, "training": TRAINING | {"ema": 0.9}}), store, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_with_priors_labels_nothing_itself(store, tmp_path):
+    own = MULTI | {"labels": {"count": 2}}
+    with pytest.raises(UsageError, match="labels slices itself, of which there is no prior"):
+        runs.train(recipe(MULTI, own, network=TWO, prior=PRIOR), store, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rate_of_an_encoder_wants_an_encoder(store, tmp_path):
+    plain = {"method": "supervised", "training": TRAINING | {"encoder_rate": 1e-4}}
+    with pytest.raises(UsageError, match="has an encoder_rate, and the network no encoder"):
+        runs.train(recipe(plain), store, tmp_path / "run")
+    encoded = {"name": "unet_encoder", "settings": {"encoder": "resnet18", "widths": [8, 8, 8, 8, 8]}}
+    runs.train(recipe(plain, network=encoded), store, tmp_path / "other")

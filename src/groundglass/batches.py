@@ -40,7 +40,14 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is: ``step`` of ``steps``, from 0."""
+    """How far training is.
+
+    Attributes:
+        step: that is made, from 0.
+        steps: of the training.
+        minibatch: of the step's, over all processes, from 0.
+    """
 
     step: int
     steps: int
+    minibatch: int = 0

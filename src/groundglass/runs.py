@@ -123,6 +123,7 @@ def train(
     groups = _groups(recipe, store, dealt)
     _check_prior(recipe, launch)
     _check_labels(recipe, launch)
+    _check_averages(recipe)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -191,12 +192,28 @@ def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
             expected="one process",
             remedy="Start it as one.",
         )
+    if recipe.prior is not None and any(stage.labels is not None for stage in recipe.stage):
+        raise UsageError(
+            "A recipe with a prior that labels slices itself, of which there is no prior.",
+            expected="one or the other",
+            remedy="Leave [prior] or stage.labels out.",
+        )
     for stage in recipe.stage:
         if stage.labels is not None and stage.labels.soft and not method_of(stage.method).takes_soft:
             raise UsageError(
                 f"The method {stage.method!r} learns from label sets alone, and its labels are soft.",
                 expected="supervised, or labels that are not soft",
                 remedy="Leave stage.labels.soft out.",
+            )
+
+
+def _check_averages(recipe: Recipe) -> None:
+    for stage in (*recipe.stage, *(recipe.prior.stage if recipe.prior else ())):
+        if method_of(stage.method).is_average and stage.training.ema:
+            raise UsageError(
+                f"The method {stage.method!r} predicts by a moving average, and the training keeps another over it.",
+                expected="training.ema = 0",
+                remedy="Say so; how slowly its own moves is stage.settings.ema.",
             )
 
 

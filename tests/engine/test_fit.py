@@ -83,7 +83,7 @@ def test_weights_and_images_lie_channels_last_but_for_float32_on_a_processor(tmp
             )
             yield Update("net", {"mean": self.net(image).float().mean()})
 
-        def after_step(self):
+        def after_step(self, progress):
             return
 
     def two(batch, generator):
@@ -289,7 +289,7 @@ else:
     fit(Plain(), source, training(), folder / "plain", identity="a", fabric=fabric)
 
 class Apart(Plain):
-    def after_step(self):
+    def after_step(self, progress):
         self.net.weight.data += rank  # what a method must not do
 
 try:
@@ -361,3 +361,15 @@ def test_beta2_by_hand(kind):
     optimiser.step()
     assert optimiser.state[module.weight]["exp_avg_sq"].item() == pytest.approx(0.4)
     assert training().beta2 == 0.999
+
+
+def test_a_method_is_told_which_minibatch_it_is(tmp_path):
+    seen = []
+
+    class Told(Toy):
+        def updates(self, labelled, unlabelled, progress):
+            seen.append((progress.step, progress.minibatch))
+            yield from super().updates(labelled, unlabelled, progress)
+
+    fit(Told(), batches(), training(steps=2, accumulate=3), tmp_path, identity="a")
+    assert seen == [(step, minibatch) for step in range(2) for minibatch in range(3)]

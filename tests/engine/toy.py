@@ -39,7 +39,7 @@ class Toy(Method):
         return self.teacher(image).float().softmax(1)
 
     @torch.no_grad()
-    def after_step(self):
+    def after_step(self, progress):
         for slow, fast in zip(self.teacher.parameters(), self.net.parameters(), strict=True):
             slow.lerp_(fast, 0.1)
 
@@ -54,7 +54,7 @@ class Plain(Toy):
         nn.init.zeros_(self.net.bias)
         self.teacher = nn.Identity()
 
-    def after_step(self):
+    def after_step(self, progress):
         return
 
 

@@ -76,7 +76,7 @@ def test_the_teacher_follows_and_boxes_are_of_seed_and_step():
     method = BCP(Grey(), OUTPUTS, Config(ema=0.75))
     with torch.no_grad():
         method.student.weight.fill_(5)
-    method.after_step()
+    method.after_step(Progress(0, 9))
     assert method.teacher.weight == 0.75 * 1 + 0.25 * 5
 
     def seen(seed, step):

@@ -11,6 +11,7 @@ from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.lookup import find, find_module, names
 from groundglass.methods._ladder import OfLadder
 from groundglass.methods._method import Method
+from groundglass.methods._step import noise_of
 from groundglass.networks.stichnet2020 import StichNet2020
 from groundglass.networks.unet import UNet
 
@@ -68,7 +69,7 @@ def train(method, batches, steps):
             optimiser.zero_grad()
             sum(update.losses.values()).backward(inputs=weights)
             optimiser.step()
-        method.after_step()
+        method.after_step(Progress(step, steps))
     return optimisers
 
 
@@ -168,7 +169,7 @@ def test_a_resumed_training_ends_at_the_same_weights(method, batches):
                 with torch.no_grad():
                     for weight, slope in zip(weights, slopes, strict=True):
                         weight -= 0.01 * slope
-            method.after_step()
+            method.after_step(Progress(step, 6))
         return method
 
     state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
@@ -213,3 +214,10 @@ def test_its_maps_are_of_the_images_size_in_0_to_1_and_change_no_state(method, b
         assert (values.shape, values.dtype) == ((2, *batches[0].image.shape[2:]), torch.float32)
         assert 0 <= values.min() <= values.max() <= 1
     assert all(torch.equal(tensor, before[name]) for name, tensor in method.state_dict().items())
+
+
+def test_minibatches_of_a_step_have_random_numbers_of_their_own():
+    """And the first one those that it would have alone."""
+    drawn = [torch.rand(3, generator=noise_of(1, Progress(4, 9, place))) for place in range(3)]
+    assert torch.equal(drawn[0], torch.rand(3, generator=noise_of(1, Progress(4, 9))))
+    assert not any(torch.equal(a, b) for a, b in ((drawn[0], drawn[1]), (drawn[1], drawn[2]), (drawn[0], drawn[2])))

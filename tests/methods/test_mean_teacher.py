@@ -35,15 +35,25 @@ def test_teacher_moves_by_one_minus_alpha_toward_the_student():
     with torch.no_grad():
         method.teacher.weight.fill_(4)
         method.student.weight.fill_(8)
-    method.after_step()
+    method.after_step(Progress(100, 200))
     assert (method.teacher.weight == 0.75 * 4 + 0.25 * 8).all()
     assert (method.student.weight == 8).all()
+
+
+def test_the_teacher_is_the_students_mean_at_first_and_forgets_where_it_began():
+    """Of 1, 2, 3 the mean; then alpha = 0.7, as 1 - 1 / (t + 1) is 0.75: 0.7 * 2 + 0.3 * 4."""
+    method = MeanTeacher(nn.Conv2d(1, 2, 1), OUTPUTS, Config(ema=0.7))
+    for step, expected in enumerate((1.0, 1.5, 2.0, 2.6)):
+        with torch.no_grad():
+            method.student.weight.fill_(step + 1)
+        method.after_step(Progress(step, 10))
+        torch.testing.assert_close(method.teacher.weight, torch.full_like(method.teacher.weight, expected))
 
 
 def test_batch_statistics_are_copied():
     method = MeanTeacher(network(), OUTPUTS)
     method.train().student(torch.rand(2, 1, 8, 8))
-    method.after_step()
+    method.after_step(Progress(0, 1))
     assert method.teacher[1].num_batches_tracked == 1
     assert torch.equal(method.teacher[1].running_mean, method.student[1].running_mean)
     assert torch.equal(method.teacher[1].running_var, method.student[1].running_var)

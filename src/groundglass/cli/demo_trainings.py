@@ -62,6 +62,7 @@ def recipe_of(method: str, seed: int) -> Recipe:
     table = load(RECIPE).model_dump()
     table["seed"] = seed
     if method == BASELINE:
+        table["stage"][0]["training"]["ema"] = table["stage"][0]["settings"]["ema"]
         table["stage"][0] |= {"method": BASELINE, "settings": {}}
         table["data"]["unlabelled"] = False
     return Recipe.parse(table)

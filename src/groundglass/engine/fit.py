@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,6 +139,13 @@ def _check_modules(method: Method, training: Training) -> None:
                 expected=f"one of {', '.join(own)}",
                 remedy="Correct its spelling.",
             )
+    parts = {part for name, _ in method.named_parameters() for part in name.split(".")}
+    if training.encoder_rate is not None and "encoder" not in parts:
+        raise UsageError(
+            "The training has an encoder_rate, and the network no encoder.",
+            expected="a network over an encoder",
+            remedy="Leave encoder_rate out.",
+        )
 
 
 def precision_of(training: Training) -> Any:
@@ -183,10 +190,10 @@ def _step(
 ) -> dict[str, float]:
     """One step: every update of the method, each over all minibatches, then what comes after a step."""
     minibatches = [next(coming) for _ in range(training.accumulate)]
-    flows = []
-    for labelled, unlabelled in minibatches:
-        layout = layout_of(training, fabric.device)
-        flows.append(run.method.updates(_on(labelled, fabric, layout), _on(unlabelled, fabric, layout), progress))
+    layout, flows = layout_of(training, fabric.device), []
+    for number, (labelled, unlabelled) in enumerate(minibatches):
+        place = replace(progress, minibatch=number * fabric.world_size + fabric.global_rank)
+        flows.append(run.method.updates(_on(labelled, fabric, layout), _on(unlabelled, fabric, layout), place))
     told: dict[str, float] = {}
     while True:
         moved: Update | None = None
@@ -202,7 +209,7 @@ def _step(
             break
         settings = training.modules.get(moved.module, training)
         _move(run.method.get_submodule(moved.module), optimizer, settings, fabric, rate * moved.rate)
-    run.method.after_step()
+    run.method.after_step(progress)
     _average_buffers(run.method, fabric)
     return told
 

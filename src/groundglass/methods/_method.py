@@ -39,12 +39,14 @@ class Method(nn.Module, ABC):
         takes_prior: whether its network sees the prior beside the image.
         takes_unlabelled: whether it looks at slices without labels; where it does not, none are read.
         takes_soft: whether it learns from labels that are probabilities.
+        is_average: whether it predicts by a moving average of its own: there is no second one over it.
     """
 
     outputs: tuple[int, ...]
     takes_prior: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = True
     takes_soft: ClassVar[bool] = False
+    is_average: ClassVar[bool] = False
 
     @classmethod
     def outputs_for(cls, groups: Sequence[int]) -> tuple[int, ...]:
@@ -73,9 +75,9 @@ class Method(nn.Module, ABC):
         predictor = self.predictor
         return predictor.maps(image) if isinstance(predictor, Network) else {}
 
-    def after_step(self) -> None:
+    def after_step(self, progress: Progress) -> None:
         """Called after every completed step, for instance to move a teacher."""
-        return
+        del progress
 
 
 class OfNetwork(Method):

@@ -10,8 +10,9 @@ from groundglass.batches import Progress
 
 
 def noise_of(seed: int, progress: Progress) -> torch.Generator:
-    """Of each step its own, so that a resumed run draws what the uninterrupted one did; torch keeps 32 bits."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + progress.step) % 2**32)
+    """Of each minibatch its own, so that a resumed run draws what the uninterrupted one did; torch keeps 32 bits."""
+    place = seed * 1_000_003 + progress.step + progress.minibatch * 100_000_007
+    return torch.Generator().manual_seed(place % 2**32)
 
 
 def ramp_up(progress: Progress, share: float) -> float:

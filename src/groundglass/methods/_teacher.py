@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from groundglass.batches import Progress
 from groundglass.losses.groups import check_outputs
 from groundglass.methods._both import Both, BothConfig
 
@@ -27,8 +28,16 @@ class TeacherConfig(BothConfig):
 
 
 class OfTeacher(Both):
-    """A method that moves a student; the teacher follows it, teaches and predicts."""
+    """A method that moves a student; the teacher follows it, teaches and predicts.
 
+    Attributes:
+        begins_as_mean: the teacher is the student's mean over its first steps, until the moving average's past is as
+            long: as in the released trainings of mean teacher and UA-MT, lest it teach what a network said before it
+            had learnt anything.
+    """
+
+    is_average = True
+    begins_as_mean: ClassVar[bool] = True
     config: TeacherConfig
     config_class: ClassVar[type[TeacherConfig]] = TeacherConfig
 
@@ -46,11 +55,12 @@ class OfTeacher(Both):
         self.outputs = check_outputs(outputs)
         self.config = config or self.config_class()
 
-    def after_step(self) -> None:
+    def after_step(self, progress: Progress) -> None:
         """theta'_t = alpha theta'_{t-1} + (1 - alpha) theta_t (eq. 2); batch statistics are copied."""
+        alpha = min(self.config.ema, 1 - 1 / (progress.step + 1)) if self.begins_as_mean else self.config.ema
         with torch.no_grad():
             for slow, fast in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-                slow.lerp_(fast, 1 - self.config.ema)
+                slow.lerp_(fast, 1 - alpha)
             for kept, new in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
                 kept.copy_(new)
 

@@ -56,6 +56,7 @@ class Config(TeacherConfig):
 class BCP(OfTeacher):
     """A student of slices that are half labelled and half not, whose other half the teacher labels."""
 
+    begins_as_mean = False  # as released: it begins as the network that was pre-trained
     config: Config
     config_class = Config
 

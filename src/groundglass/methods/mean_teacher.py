@@ -3,7 +3,7 @@
 | here | there |
 |---|---|
 | ``student``, ``teacher`` | f(x, theta), f(x, theta') |
-| ``ema`` | alpha, eq. 2 |
+| ``ema`` | alpha, eq. 2; at step t, from 0, no more than 1 - 1 / (t + 1), as released |
 | ``noise`` | eta, eta' |
 | ``consistency`` and ``ramp_up`` | the consistency cost's weight and its ramp-up, appendix B |
 

@@ -2,7 +2,7 @@
 
 | here | there |
 |---|---|
-| ``student``, ``teacher``, ``ema`` | f(x; theta, xi), f(x; theta', xi'), alpha |
+| ``student``, ``teacher``, ``ema`` | f(x; theta, xi), f(x; theta', xi'), alpha, which begins lower, as released |
 | ``passes`` | T, eq. 2 |
 | the mean of their probabilities, and its ``entropy`` | mu_c and u, eq. 2 |
 | ``threshold`` | H: from 3/4 to all of U_max = ln K, rising as the weight does |
