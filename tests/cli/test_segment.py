@@ -2,6 +2,7 @@ import csv
 import json
 import random
 import shutil
+import sys
 import zipfile
 
 import nibabel
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groundglass.cli import segment as segment_module
 from groundglass.io import read, write_series
 from groundglass.labels import NAME_OF_CODE
-from groundglass.scan import Scan
+from groundglass.scan import Notice, Scan
 from tests.cli.conftest import FILES, label_map
 from tests.io.made import write_nrrd
 from tests.thorax import AFFINE
@@ -241,6 +243,56 @@ def test_running_again_replaces_what_was_there_and_nothing_else(run, dicom, tmp_
     assert {path.name for path in tmp_path.iterdir()} == FILES | {"mine.txt"}
 
 
+def test_label_maps_of_an_earlier_run_do_not_stay_beside_another_patients_page(run, dicom, patient, tmp_path):
+    other = Scan(patient.hu[:24] - 1, patient.affine)
+    write_series(other, tmp_path / "other")
+    out = tmp_path / "out"
+    assert run("segment", dicom, "-o", out, "--format", "png").code == 0
+    (out / "labels" / "mine.txt").write_text("kept")
+    assert len(list((out / "labels").glob("*.png"))) == len(patient.hu)
+    assert run("segment", tmp_path / "other", "-o", out, "--format", "png").code == 0
+    assert len(list((out / "labels").glob("*.png"))) == 24
+    assert run("segment", tmp_path / "other", "-o", out, "--format", "nrrd").code == 0
+    assert [path.name for path in (out / "labels").iterdir()] == ["mine.txt"]
+    (out / "labels" / "mine.txt").unlink()
+    (out / "probability_infection.nii.gz").write_text("old")
+    assert run("segment", tmp_path / "other", "-o", out).code == 0
+    assert {path.name for path in out.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 9 bytes"), KeyError("DOE")])
+def test_one_scan_that_breaks_the_program_stops_no_other(run, dicom, patient, tmp_path, monkeypatch, error):
+    write_series(Scan(patient.hu[:24] - 1, patient.affine), tmp_path / "other")
+    asked, measure = [], segment_module.measure
+
+    def fails_once(*words, **more):
+        asked.append(1)
+        if len(asked) == 1:
+            raise error
+        return measure(*words, **more)
+
+    monkeypatch.setattr(segment_module, "measure", fails_once)
+    ended = run("segment", dicom, tmp_path / "other", "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert "scan 1 of 2: " in ended.error
+    assert ("Out of memory" if not isinstance(error, KeyError) else "A fault in groundglass") in ended.error
+    assert "DOE" not in ended.err
+    (folder,) = (tmp_path / "out").iterdir()
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_names_of_files_are_told_on_a_terminal_alone_and_made_harmless(run, dicom, tmp_path, monkeypatch):
+    shutil.copytree(dicom, tmp_path / "scan")
+    (tmp_path / "scan" / "DOE\n\x1b[2Jgroundglass: lie").write_text("no slice")
+    ended = run("segment", tmp_path / "scan", "-o", tmp_path / "out")
+    assert "note: Files that are no DICOM, left out: 1.\n" in ended.err
+    assert "DOE" not in ended.err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    notice = Notice("Files that are no DICOM, left out: 6.", ("DOE\n\x1b[2Jgroundglass: lie", *"abcde"))
+    told = "note: Files that are no DICOM, left out: 6. (DOE (2Jgroundglass: lie, a, b, c, d, ...)"
+    assert segment_module._note(notice) == told
+
+
 def test_the_result_does_not_depend_on_the_run(run, dicom, tmp_path):
     for name in ("first", "second"):
         run("segment", dicom, "-o", tmp_path / name)
@@ -273,3 +325,20 @@ def test_a_short_key_is_refused(run, dicom, tmp_path):
     ended = run("segment", dicom, "-o", tmp_path / "out", "--key", tmp_path / "short.key")
     assert ended.code == 1
     assert "3 bytes" in ended.error
+
+
+@pytest.mark.parametrize("left", [b"", b"half a key", bytes(40)])
+def test_a_damaged_key_is_made_anew_and_never_filled_up(run, dicom, tmp_path, monkeypatch, left):
+    """Filled up it would be known to everybody, who could then tell whose scan a case is."""
+    monkeypatch.setattr("typer.get_app_dir", lambda _: str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    key = tmp_path / "own" / "case.key"
+    key.write_bytes(left)
+    ended = run("segment", dicom, "-o", tmp_path / "out")
+    assert ended.code == 0
+    assert "The key for case names was damaged and was made anew" in ended.err
+    assert len(key.read_bytes()) == 32
+    assert key.read_bytes().rstrip(b"\0") != left.rstrip(b"\0")
+    again = run("segment", dicom, "-o", tmp_path / "out")
+    assert "was damaged" not in again.err
+    assert again.out.split(":")[0] == ended.out.split(":")[0]

@@ -35,6 +35,27 @@ def test_outputs_are_moved_when_all_are_ready(tmp_path: Path) -> None:
     assert (out / "x.txt").read_text() == "new"
 
 
+def test_earlier_outputs_go_when_the_new_ones_are_there(tmp_path: Path) -> None:
+    names = ("labels", "labels.nii.gz", "labels.png", "absent")
+
+    def write(*wanted: str) -> None:
+        with OutputFolder(tmp_path) as output:
+            output.replace(names)
+            for name in wanted:
+                output.path(name).write_text("x")
+
+    write("labels.nii.gz", "other.txt")
+    write("labels/1.png", "labels/2.png")
+    assert everything(tmp_path) == ["labels", "labels/1.png", "labels/2.png", "other.txt"]
+    with pytest.raises(ValueError, match="no name for an output"):
+        write("../broken")
+    assert everything(tmp_path) == ["labels", "labels/1.png", "labels/2.png", "other.txt"]
+    write("labels/2.png", "labels.png")
+    assert everything(tmp_path) == ["labels", "labels.png", "labels/2.png", "other.txt"]
+    write("labels.png")
+    assert everything(tmp_path) == ["labels.png", "other.txt"]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_on_any_exception_nothing_stays(tmp_path: Path, error: type[BaseException]) -> None:
     def fail(folder: Path) -> None:

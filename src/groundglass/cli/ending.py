@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from groundglass import __version__
 from groundglass.errors import GroundglassError, OtherProcessError
@@ -25,18 +25,27 @@ def ending() -> Iterator[None]:
     except OtherProcessError:
         time.sleep(0.5)  # launchers end all processes when one ends: let the other have its line out first
         raise SystemExit(1) from None
-    except GroundglassError as error:
-        _end(str(error), error.exit_code)
     except BrokenPipeError:  # whoever read the output has had enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except KeyboardInterrupt:
         _end("Interrupted; what was not finished was not written.", 130)
-    except MemoryError:
-        _end("Out of memory. Expected room for the whole scan. Close other programs or use a larger machine.", 1)
-    except Exception as error:  # a fault of ours: its message may hold a path or header text, so it is not shown
-        place = _last_place_of_ours(error)
-        _end(f"A fault in groundglass {__version__} ({type(error).__name__} in {place}). Please report it.", 1)
+    except Exception as error:
+        _end(*told(error))
+
+
+def told(error: Exception) -> tuple[str, int]:
+    """An error in a line, and the exit code that goes with it."""
+    if isinstance(error, GroundglassError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's is a RuntimeError
+        return "Out of memory. Expected room for the whole scan. Close other programs or use a larger machine.", 1
+    if isinstance(error, OSError) and error.errno:
+        reason = os.strerror(error.errno)  # the error's own words hold a path
+        return f"The system refused: {reason}. Expected a disk and a terminal that work. Look, and try again.", 1
+    # a fault of ours: its message may hold a path or header text, so it is not shown
+    place = _last_place_of_ours(error)
+    return f"A fault in groundglass {__version__} ({type(error).__name__} in {place}). Please report it.", 1
 
 
 def _last_place_of_ours(error: BaseException) -> str:
@@ -50,5 +59,7 @@ def _last_place_of_ours(error: BaseException) -> str:
 
 
 def _end(message: str, exit_code: int) -> None:
-    sys.stderr.write(f"groundglass: {message}\n")
+    with suppress(OSError):  # nobody can be told
+        sys.stderr.write(f"groundglass: {message}\n")
+        sys.stderr.flush()
     raise SystemExit(exit_code)

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from groundglass.errors import ReadError, UsageError
+from groundglass.io.files import is_file
 from groundglass.scan import Notice
 
 LENGTH = 32
@@ -27,9 +28,13 @@ def load_key(file: Path | None) -> tuple[bytes, tuple[Notice, ...]]:
         return _read(file), ()
     own = Path(typer.get_app_dir("groundglass")) / "case.key"
     try:
+        damaged = own.exists() and len(own.read_bytes()) != LENGTH  # by a crash, before its bytes reached the disk
+        if damaged:
+            own.unlink()
         if not own.exists():
             _make(own)
-        return own.read_bytes()[:LENGTH].ljust(LENGTH, b"\0"), ()
+        notice = Notice("The key for case names was damaged and was made anew: scans are called otherwise than before.")
+        return own.read_bytes(), ((notice,) if damaged else ())
     except OSError:
         return secrets.token_bytes(LENGTH), (
             Notice("The key for case names could not be kept: the same scan will be called otherwise next time."),
@@ -37,7 +42,7 @@ def load_key(file: Path | None) -> tuple[bytes, tuple[Notice, ...]]:
 
 
 def _read(file: Path) -> bytes:
-    if not file.is_file():
+    if not is_file(file):
         raise UsageError(
             "The file given with --key is not there.", expected="a file of random bytes", remedy="Check its path."
         )
@@ -63,6 +68,8 @@ def _make(own: Path) -> None:
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(secrets.token_bytes(LENGTH))
+        stream.flush()
+        os.fsync(stream.fileno())
     try:
         if not own.exists():
             beside.replace(own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
@@ -241,4 +243,8 @@ for group in (group_datasets.datasets, group_models.models, group_study.study, g
 
 def main() -> None:
     """Run the command."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a folder's name may be none of the terminal's characters
+    with ending():  # help and version too
+        app()

@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass import __version__
+from groundglass.cli.ending import told
 from groundglass.cli.key import load_key
 from groundglass.cli.phases import Phases
 from groundglass.cli.window import parse_window
 from groundglass.default import default_model
-from groundglass.errors import GroundglassError, UsageError
+from groundglass.errors import UsageError
 from groundglass.evaluation.burden import Burden, measure
 from groundglass.evaluation.overlap import dice
 from groundglass.inference import kmeans, threshold
 from groundglass.inference.segmentation import ModelCard, Segmentation
 from groundglass.io import OutputFolder, read, write_label_names, write_labels
+from groundglass.io.files import is_file, shown
 from groundglass.io.writing import (
     LABEL_NAMES_FILE,
     SUFFIX_OF_FORMAT,
@@ -51,6 +53,15 @@ CLASSICAL: Final[Mapping[str, Callable[..., Segmentation]]] = {
 }
 VIEWS: Final = (1, 2, 4, 8)
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
+# What this command may have called a label map or a map of probabilities: those of an earlier run must not stay.
+_LABEL_MAPS: Final = tuple(
+    stem + suffix
+    for stem, suffixes in (
+        ("labels", SUFFIX_OF_FORMAT),
+        *((f"probability_{region.key}", SUFFIX_OF_PROBABILITIES) for region in Region),
+    )
+    for suffix in ("", *suffixes.values())
+)
 
 
 @dataclass(frozen=True)
@@ -107,9 +118,10 @@ def segment_all(scans: Sequence[str], output: Path, options: Options) -> None:
             result = segment_one(
                 scan, output, options, window, segmenter=segmenter, own_folder=True, done=frozenset(done)
             )
-        except GroundglassError as error:
-            sys.stderr.write(f"groundglass: scan {number} of {len(scans)}: {error}\n")
-            failed = max(failed, error.exit_code)
+        except Exception as error:  # a fault in one, too, or too little memory for it
+            message, exit_code = told(error)
+            sys.stderr.write(f"groundglass: scan {number} of {len(scans)}: {message}\n")
+            failed = max(failed, exit_code)
         else:
             done.add(result.case)
             _tell(result)
@@ -154,6 +166,7 @@ def segment_one(
         scan = in_hounsfield(turned(found, options), window)
         folder = output / case if own_folder else output
         with OutputFolder(folder) as results:
+            results.replace(_LABEL_MAPS)
             segmentation = segmenter(scan, phases)
             phases.begin("measuring")
             burden = measure(scan, segmentation.codes, segmentation.sides, lung_known=segmentation.lung_known)
@@ -247,7 +260,7 @@ def chosen_model(options: Options) -> str | Path:
             )
         return str(chosen)
     path = Path(chosen)
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(
             "There is no model of that name, and no such file.",
             expected=f"{', '.join(CLASSICAL)}, or a checkpoint that groundglass train wrote",
@@ -373,8 +386,9 @@ def _write(results: OutputFolder, content: PageContent) -> None:
 
 
 def _note(notice: Notice) -> str:
-    """A notice for the terminal, with the first files that it is about."""
-    names = [*notice.files[:FILES_SHOWN], *(["..."] if len(notice.files) > FILES_SHOWN else [])]
+    """A notice for standard error, on a terminal with the first files that it is about: names may be patients'."""
+    names = [shown(name) for name in notice.files[:FILES_SHOWN]] if sys.stderr.isatty() else []
+    names += ["..."] if len(notice.files) > len(names) > 0 else []
     return f"note: {notice.text}" + (f" ({', '.join(names)})" if names else "")
 
 

@@ -33,7 +33,7 @@ from groundglass.cli.segment import (
 from groundglass.errors import ScanError, UsageError
 from groundglass.inference.segmentation import Segmentation
 from groundglass.io import InputFile, OutputFolder, list_files
-from groundglass.io.files import shown
+from groundglass.io.files import is_file, shown
 from groundglass.io.image import natural, read_images
 from groundglass.io.limits import MAX_VOXELS
 from groundglass.io.reading import kind_of
@@ -76,7 +76,7 @@ def are_pictures(given: Sequence[str], options: Options) -> bool:
 
 
 def _is_picture(path: str) -> bool:
-    return Path(path).is_file() and [kind_of(file) for file in list_files(path).files] == ["image"]
+    return is_file(Path(path)) and [kind_of(file) for file in list_files(path).files] == ["image"]
 
 
 def segment_pictures(given: Sequence[str], output: Path, options: Options) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +61,7 @@ class OutputFolder:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._made: list[Path] = []
+        self._earlier: list[Path] = []
         self._partial: Path | None = None
 
     def __enter__(self) -> Self:
@@ -93,6 +95,14 @@ class OutputFolder:
         except OSError as error:
             raise write_error(error) from None
         return path
+
+    def replace(self, names: Iterable[str]) -> None:
+        """Outputs of an earlier run that are removed when this one ends well, but for those that are written anew.
+
+        Args:
+            names: of files, or of folders of pictures (PNG). Nothing else in such a folder is touched.
+        """
+        self._earlier = [self.folder / name for name in names]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -137,6 +147,13 @@ class OutputFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
         for path, target in zip(files, targets, strict=True):
             path.replace(target)
+        for earlier in self._earlier:
+            whole = earlier.is_dir() and not earlier.is_symlink()
+            for file in sorted(earlier.glob("*.png")) if whole else [earlier]:
+                if file not in targets and not file.is_dir():
+                    file.unlink(missing_ok=True)
+            if whole and not any(earlier.iterdir()):
+                earlier.rmdir()
 
     def _clear(self) -> None:
         if self._partial is not None:

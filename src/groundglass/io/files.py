@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from groundglass.errors import ReadError
@@ -68,6 +68,14 @@ def shown(name: str, length: int = 80) -> str:
     plain = "".join(c if c.isprintable() else " " for c in name.translate({ord("["): "(", ord("]"): ")"}))
     plain = " ".join(plain.replace("\\", "/").split())
     return plain if len(plain) <= length else plain[: length - 1] + "…"
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there, as far as can be told: a folder without permission or a name too long holds none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def hidden(name: str) -> bool:

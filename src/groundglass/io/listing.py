@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from groundglass.errors import ReadError, UsageError
 from groundglass.io.archive import list_zip
-from groundglass.io.files import InputFile, hidden, shown, unreadable
+from groundglass.io.files import InputFile, hidden, is_file, shown, unreadable
 
 _ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -103,4 +103,4 @@ def _on_disk(path: Path, name: str) -> InputFile:
 
 def _beside(path: Path, name: str) -> InputFile | None:
     other = path.parent / name
-    return _on_disk(other, name) if other.is_file() else None
+    return _on_disk(other, name) if is_file(other) else None
