@@ -347,3 +347,24 @@ def test_a_rate_of_an_encoder_wants_an_encoder(store, tmp_path):
         runs.train(recipe(plain), store, tmp_path / "run")
     encoded = {"name": "unet_encoder", "settings": {"encoder": "resnet18", "widths": [8, 8, 8, 8, 8]}}
     runs.train(recipe(plain, network=encoded), store, tmp_path / "other")
+
+
+def test_squares_are_cut_out_of_labelled_and_unlabelled_slices_alike(store, tmp_path):
+    made = recipe({"method": "mean_teacher", "training": TRAINING | {"crop": 16}})
+    labelled, bare = batches_of(made, store, (0, 1)).at(0)
+    assert labelled.image.shape == bare.image.shape == (2, 1, 16, 16)
+    assert labelled.label_set.shape == (2, 16, 16)
+    method, _ = runs.train(made, store, tmp_path / "run")
+    assert method.predict(torch.zeros(1, 1, 32, 32)).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("training", "says"),
+    [
+        ({"crop": 40}, "Squares of 40 pixels out of pictures of 32 x 32"),
+        ({"crop": 16, "augmentation": "none"}, "A crop without"),
+    ],
+)
+def test_squares_that_cannot_be_cut(store, tmp_path, training, says):
+    with pytest.raises(UsageError, match=says):
+        runs.train(recipe({"method": "supervised", "training": TRAINING | training}), store, tmp_path / "run")

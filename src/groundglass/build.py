@@ -90,9 +90,23 @@ def rebuilt(record: Mapping[str, Any]) -> Method:
     return WithPrior(method, rebuilt(record["prior"])) if record.get("prior") else method
 
 
-def make_augmentation(name: str | None) -> Augment | None:
-    """The augmentation of a training; ``none``, or None, for none."""
-    return None if name in (None, "none") else _called(lookup.find("groundglass.augment", name)())
+def make_augmentation(name: str | None, crop: int | None = None) -> Augment | None:
+    """The augmentation of a training; ``none``, or None, for none.
+
+    Args:
+        name: a file of ``groundglass.augment``.
+        crop: side of the squares that it cuts out of slices, in pixels; None: it leaves them whole.
+
+    Raises:
+        UsageError: there is none of that name, or a crop without an augmentation, which makes it.
+    """
+    if name not in (None, "none"):
+        return _called(lookup.find("groundglass.augment", name)(crop=crop))
+    if crop is not None:
+        raise UsageError(
+            "A crop without an augmentation.", expected="one, which makes it", remedy="Choose weak, or leave crop out."
+        )
+    return None
 
 
 def _called(augment: Any) -> Augment:

@@ -106,6 +106,7 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
         ema: of the weights that are saved, 0 for none.
         augmentation: a file of ``groundglass.augment``, or ``none``.
         unlabelled_augmentation: the same for unlabelled slices; None: as the labelled ones.
+        crop: side of the squares that augmentation cuts out of slices, in pixels; None: whole slices.
         frozen: parts of the network that stay as they are, such as ``stem`` or ``down.0``.
         precision: ``auto`` is bf16 where the machine has it.
         checkpoint_every: steps between checkpoints.
@@ -118,6 +119,7 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augmentation: str | None = "strong"
     unlabelled_augmentation: str | None = None
+    crop: Positive | None = None
     frozen: list[str] = []
     precision: Literal["auto", "float32", "bf16"] = "auto"
     checkpoint_every: Positive = 200

@@ -124,6 +124,7 @@ def train(
     _check_prior(recipe, launch)
     _check_labels(recipe, launch)
     _check_averages(recipe)
+    _check_crops(recipe, store)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -214,6 +215,17 @@ def _check_averages(recipe: Recipe) -> None:
                 f"The method {stage.method!r} predicts by a moving average, and the training keeps another over it.",
                 expected="training.ema = 0",
                 remedy="Say so; how slowly its own moves is stage.settings.ema.",
+            )
+
+
+def _check_crops(recipe: Recipe, store: Store) -> None:
+    for stage in (*recipe.stage, *(recipe.prior.stage if recipe.prior else ())):
+        crop, size = stage.training.crop, store.preparation.size
+        if crop is not None and crop > min(size):
+            raise UsageError(
+                f"Squares of {crop} pixels out of pictures of {size[0]} x {size[1]}.",
+                expected="no larger than they are",
+                remedy="Lower training.crop, or prepare larger pictures.",
             )
 
 
@@ -417,8 +429,8 @@ def _batches(
         unlabelled=Pool(len(bare), lambda i: (store.prepared(bare[i]), None)) if bare else None,
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=_seed(recipe, place),
-        augment=make_augmentation(training.augmentation),
-        augment_unlabelled=make_augmentation(training.unlabelled_augmentation or training.augmentation),
+        augment=make_augmentation(training.augmentation, training.crop),
+        augment_unlabelled=make_augmentation(training.unlabelled_augmentation or training.augmentation, training.crop),
         rank=launch.rank,
         processes=launch.count,
         guessed=(Pool(len(guessed), lambda i: load(len(known) + i)), own) if own else None,

@@ -128,3 +128,31 @@ def test_a_bend_is_smooth():
     bend = (sampling_grid(20, (64, 64), seeded(), **STILL | {"elastic": 0.02}) - still) * 32
     assert 0.5 < bend.std() < 64 * 0.02  # pixels; between the nodes it is less than at them
     assert (bend[:, 1:] - bend[:, :-1]).abs().max() < 1  # nothing folds
+
+
+def test_a_crop_is_a_square_of_whole_pixels_anywhere_in_the_image():
+    pixels = sampling_grid(400, (20, 30), seeded(), **STILL, crop=8) * torch.tensor([15.0, 10.0])
+    assert pixels.shape == (400, 8, 8, 2)
+    torch.testing.assert_close(pixels[:, 0, 1] - pixels[:, 0, 0], torch.tensor([1.0, 0.0]).expand(400, -1))
+    torch.testing.assert_close(pixels[:, 1, 0] - pixels[:, 0, 0], torch.tensor([0.0, 1.0]).expand(400, -1))
+    corner = pixels[:, 0, 0] - 0.5 + torch.tensor([15.0, 10.0])  # from 0 to 22 and to 12
+    assert corner.min() >= -1e-4
+    assert (corner.amax(0) - torch.tensor([22.0, 12.0])).abs().max() < 0.3
+    assert corner.amin(0).max() < 0.3
+
+
+def test_a_crop_shows_what_the_image_does_at_the_same_size():
+    """Turned or bent as much as a whole image would be: neighbours lie as far apart."""
+    wild = STILL | {"rotation_degrees": 40, "scale": 0.2, "elastic": 0.01}
+    whole, crop = (
+        sampling_grid(64, (64, 96), seeded(), **wild, crop=c) * torch.tensor([48.0, 32.0]) for c in (None, 32)
+    )
+    whole_step, crop_step = ((grid[:, :, 1:] - grid[:, :, :-1]).norm(dim=-1) for grid in (whole, crop))
+    assert crop_step.mean().item() == pytest.approx(whole_step.mean().item(), rel=0.02)
+    assert crop_step.std().item() == pytest.approx(whole_step.std().item(), rel=0.15)
+    image = torch.zeros(1, 1, 64, 96)
+    image[..., 20:40, 30:60] = 1
+    sets = torch.where(image[:, 0] > 0, 4, 3).to(torch.uint8)
+    found = warp(Labelled(image.expand(64, -1, -1, -1), sets.expand(64, -1, -1)), crop / torch.tensor([48.0, 32.0]))
+    inside = found.label_set != 15
+    assert ((found.image[:, 0] > 0.5) == (found.label_set == 4))[inside].float().mean() > 0.98

@@ -68,45 +68,53 @@ def sampling_grid(
     shift: float,
     elastic: float,
     elastic_nodes: int,
+    crop: int | None = None,
 ) -> Tensor:
     """Where each pixel of the result looks: a rotation, scale and shift, plus a smooth random displacement.
 
+    With a crop the result is a square of pixels of the same size, anywhere in the image.
+
     Args:
         batch: number of samples, B.
-        size: (H, W) in pixels.
+        size: (H, W) of the image in pixels.
         generator: of random numbers.
         rotation_degrees: largest angle, either way.
         scale: largest change of size, as a share: 0.1 is 1/1.1 to 1.1 times.
         shift: largest shift, as a share of height and width.
         elastic: standard deviation of the nodes' displacement, as a share of height and width.
         elastic_nodes: nodes a side; between them the displacement is interpolated by cubics.
+        crop: side of the result in pixels, at most H and W; None: it is as large as the image.
 
     Returns:
-        (B, H, W, 2), x and y in [-1, 1] over the image, as ``grid_sample`` wants them.
+        (B, H, W, 2), or (B, crop, crop, 2): x and y in [-1, 1] over the image, as ``grid_sample`` wants them.
     """
     height, width = size
+    rows, columns = (crop, crop) if crop else size
+    part = torch.tensor([columns / width, rows / height])
     angle = uniform(-rotation_degrees, rotation_degrees, (batch,), generator) * (pi / 180)
     size_change = (1 + scale) ** uniform(-1, 1, (batch,), generator)
     move = 2 * uniform(-shift, shift, (batch, 2), generator)
     cos, sin = angle.cos() / size_change, angle.sin() / size_change
-    tall = height / width  # so that pixels turn, not shares of an oblong image
+    if crop:
+        move = move + (1 - part) * uniform(-1, 1, (batch, 2), generator)
+    # so that pixels turn, not shares of an oblong image
     theta = torch.stack(
         [
-            torch.stack([cos, -sin * tall, move[:, 0]], dim=1),
-            torch.stack([sin / tall, cos, move[:, 1]], dim=1),
+            torch.stack([cos * (columns / width), -sin * (rows / width), move[:, 0]], dim=1),
+            torch.stack([sin * (columns / height), cos * (rows / height), move[:, 1]], dim=1),
         ],
         dim=1,
     )
-    grid = F.affine_grid(theta, [batch, 1, height, width], align_corners=False)
+    grid = F.affine_grid(theta, [batch, 1, rows, columns], align_corners=False)
     if elastic:
         nodes = torch.randn((batch, 2, elastic_nodes, elastic_nodes), generator=generator, device=generator.device)
-        bend = F.interpolate(2 * elastic * nodes, size, mode="bicubic", align_corners=True)
-        grid = grid + bend.permute(0, 2, 3, 1)
+        bend = F.interpolate(2 * elastic * nodes, (rows, columns), mode="bicubic", align_corners=True)
+        grid = grid + bend.permute(0, 2, 3, 1) * part
     return grid
 
 
 def warp(batch: Batch, grid: Tensor) -> Batch:
-    """The batch sampled at ``grid`` (B, H, W, 2): image and prior linearly, label sets from the nearest pixel.
+    """The batch sampled at ``grid`` (B, H', W', 2): image and prior linearly, label sets from the nearest pixel.
 
     Outside the image lie 0, the label set 15, the prior 1 / K, and soft labels of 0: nothing is known there.
     """

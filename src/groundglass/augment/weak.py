@@ -23,6 +23,7 @@ class Weak:
         elastic_nodes: nodes a side.
         brightness: largest shift of intensity; 0.04 is 60 HU of a window of 1500 HU, what calibration errs by.
         contrast: largest change of contrast: 0.1 is 1/1.1 to 1.1 times.
+        crop: side of a square that is all of a slice that is seen, anywhere in it, in pixels; None: the whole slice.
     """
 
     symmetry: bool = True
@@ -33,6 +34,7 @@ class Weak:
     elastic_nodes: int = 6
     brightness: float = 0.04
     contrast: float = 0.1
+    crop: int | None = None
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A new batch: images in [0, 1], label sets of the batch or 15, priors that still sum to 1."""
@@ -42,7 +44,7 @@ class Weak:
         """The batch moved, image and labels alike."""
         if self.symmetry:
             batch = symmetries(batch, generator)
-        if self.rotation_degrees or self.scale or self.shift or self.elastic:
+        if self.rotation_degrees or self.scale or self.shift or self.elastic or self.crop:
             count, _, height, width = batch.image.shape
             grid = sampling_grid(
                 count,
@@ -53,6 +55,7 @@ class Weak:
                 shift=self.shift,
                 elastic=self.elastic,
                 elastic_nodes=self.elastic_nodes,
+                crop=self.crop,
             )
             batch = warp(batch, grid)
         return batch
