@@ -80,7 +80,8 @@ def here(tmp_path, monkeypatch):
     Image.fromarray(np.full((40, 50), 2, np.uint8)).save(tmp_path / "my-data/labels/b/1.png")
     (tmp_path / "my-data/labels.toml").write_text(codes)
     small = recipe_text.replace("steps = 400", "steps = 1").replace('weights = "imagenet"', "").replace(
-        "unet_efficientnet", "unet").replace("encoder_rate = 5e-4", "").replace("128, 64, 48, 32", "4, 8").replace("batch = 8", "batch = 2")  # fmt: skip
+        "unet_efficientnet", "unet").replace(
+        "encoder_rate = 5e-4", "").replace("128, 64, 48, 32", "4, 8").replace("batch = 8", "batch = 2")  # fmt: skip
     assert small != recipe_text
     (tmp_path / "my-recipe.toml").write_text(small)
     return tmp_path
