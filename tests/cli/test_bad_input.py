@@ -118,6 +118,17 @@ def test_bad_input_is_one_line(run, dicom, tmp_path, bad, code):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("window", ["-inf,inf", "-1e39,1e39", "-1e30,1e30", "nan,0", "150,-1350", "5,5"])
+def test_a_window_that_no_scan_has_is_one_line(run, tmp_path, window):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "slice.png")
+    ended = run("segment", tmp_path / "slice.png", "-o", tmp_path / "out", f"--window={window}")
+    assert ended.code == 2
+    assert "black below white, both from -32768 to 32767 HU" in ended.error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("hu", [-1000, 0], ids=["air", "water"])
 def test_a_scan_without_a_body_or_without_air_has_no_lung_and_says_so(run, tmp_path, hu):
     ended = run("segment", save(tmp_path, np.full(SHAPE[::-1], hu, np.int16)), "-o", tmp_path / "out")

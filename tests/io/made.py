@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import nrrd
 import numpy as np
 import pydicom
+from pydicom import datadict
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from groundglass.io import write_series
@@ -39,6 +42,46 @@ def change(path: Path, **elements: Any) -> None:
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
+    dataset.save_as(path)
+
+
+def enhanced(path: Path, made: Scan, order: Sequence[int]) -> pydicom.Dataset:
+    """A scan as one enhanced file, frames in this order, each with its place in its functional groups."""
+    paths = series(path.parent / "classic", made)
+    dataset = pydicom.dcmread(paths[0])
+    frames = []
+    for index in order:
+        place, frame = Dataset(), Dataset()
+        place.ImagePositionPatient = position_of(paths[index])
+        frame.PlanePositionSequence = [place]
+        frames.append(frame)
+    plane, measures, values, shared = Dataset(), Dataset(), Dataset(), Dataset()
+    plane.ImageOrientationPatient = dataset.ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = dataset.PixelSpacing, 2.5
+    values.RescaleIntercept, values.RescaleSlope = -1024, 1
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [plane], [measures]
+    shared.PixelValueTransformationSequence = [values]
+    for keyword in (
+        *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+        *("RescaleIntercept", "RescaleSlope", "RescaleType"),
+    ):
+        delattr(dataset, keyword)
+    dataset.PerFrameFunctionalGroupsSequence, dataset.SharedFunctionalGroupsSequence = frames, [shared]
+    dataset.SOPClassUID, dataset.NumberOfFrames = "1.2.840.10008.5.1.4.1.1.2.1", len(order)
+    dataset.PixelData = (made.hu[list(order)] + 1024).astype("<u2").tobytes()
+    path.parent.mkdir(exist_ok=True)
+    dataset.save_as(path)
+    shutil.rmtree(path.parent / "classic")
+    return dataset
+
+
+def unreadable(path: Path, keyword: str, text: str) -> None:
+    """Set a number of a DICOM file to a text that is none."""
+    dataset = pydicom.dcmread(path)
+    tag = pydicom.tag.Tag(keyword)
+    dataset._dict[tag] = pydicom.dataelem.RawDataElement(
+        tag, datadict.dictionary_VR(tag), len(text), text.encode(), 0, False, True
+    )
     dataset.save_as(path)
 
 

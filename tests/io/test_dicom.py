@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from groundglass.errors import GroundglassError, ReadError, ScanError, UsageError
-from groundglass.io import read
+from groundglass.io import dicom_pixels, read
 from groundglass.scan import Scan
 from tests.io import made
 
@@ -336,9 +337,40 @@ def test_phases_in_one_series_are_choices(tmp_path: Path) -> None:
     made.series(tmp_path / "b", made.scan(seed=1), AcquisitionNumber=2, SeriesInstanceUID=uid)
     with pytest.raises(UsageError, match="2 series"):
         read(tmp_path)
-    with pytest.raises(UsageError, match="2 series"):
+    with pytest.raises(UsageError, match="splits into 2 stacks") as error:
         read(tmp_path, series=uid)
+    assert [line[:4] for line in str(error.value).splitlines()[1:3]] == ["  1:", "  2:"]
     same(read(tmp_path, series=2), made.scan(seed=1))
+
+
+def test_a_series_set_aside_that_splits_is_chosen_by_the_numbers_that_are_told(tmp_path: Path) -> None:
+    """The original is 1; the reformats, which share a UID, are 2 and 3."""
+    made.series(tmp_path / "a")
+    reformat = {"ImageType": ["DERIVED", "SECONDARY", "MPR"], "SeriesInstanceUID": made.fresh_uid()}
+    made.series(tmp_path / "b", made.scan(seed=1), AcquisitionNumber=1, **reformat)
+    made.series(tmp_path / "c", made.scan(seed=2), AcquisitionNumber=2, **reformat)
+    same(read(tmp_path), made.scan())
+    with pytest.raises(UsageError, match="splits into 2 stacks") as error:
+        read(tmp_path, series=reformat["SeriesInstanceUID"])
+    assert [line[:4] for line in str(error.value).splitlines()[1:3]] == ["  2:", "  3:"]
+    same(read(tmp_path, series=2), made.scan(seed=1))
+    same(read(tmp_path, series=3), made.scan(seed=2))
+    with pytest.raises(UsageError, match="No series has this number"):
+        read(tmp_path, series=4)
+
+
+def test_a_series_uid_for_each_file_is_said(tmp_path: Path) -> None:
+    made.series(tmp_path, SeriesInstanceUID=lambda _: made.fresh_uid())
+    with pytest.raises(UsageError, match=r"8 series(.|\n)*replaced one by one: export it again with one UID"):
+        read(tmp_path)
+
+
+def test_several_single_slices_beside_a_series_are_no_replaced_uids(tmp_path: Path) -> None:
+    made.series(tmp_path / "a")
+    made.series(tmp_path / "b", made.scan(1, seed=1))
+    with pytest.raises(UsageError) as error:
+        read(tmp_path)
+    assert "replaced" not in str(error.value)
 
 
 def test_a_single_slice_is_a_guess(tmp_path: Path) -> None:
@@ -357,48 +389,42 @@ def test_one_file_of_a_series_is_a_single_slice(tmp_path: Path) -> None:
 
 def test_enhanced_multiframe(tmp_path: Path) -> None:
     """Frames in any order, each with its place in its functional groups."""
-    from pydicom.dataset import Dataset
-    from pydicom.sequence import Sequence
-
-    scan, paths = made.scan(), made.series(tmp_path)
-    dataset = pydicom.dcmread(paths[0])
-    order = [3, 0, 7, 1, 2, 6, 5, 4]
-    frames = []
-    for index in order:
-        place, frame = Dataset(), Dataset()
-        place.ImagePositionPatient = made.position_of(paths[index])
-        frame.PlanePositionSequence = Sequence([place])
-        frames.append(frame)
-    plane, measures, values, shared = Dataset(), Dataset(), Dataset(), Dataset()
-    plane.ImageOrientationPatient = dataset.ImageOrientationPatient
-    measures.PixelSpacing, measures.SliceThickness = dataset.PixelSpacing, 2.5
-    values.RescaleIntercept, values.RescaleSlope = -1024, 1
-    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = Sequence([plane]), Sequence([measures])
-    shared.PixelValueTransformationSequence = Sequence([values])
-    for keyword in (
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "PixelSpacing",
-        "RescaleIntercept",
-        "RescaleSlope",
-    ):
-        delattr(dataset, keyword)
-    dataset.PerFrameFunctionalGroupsSequence, dataset.SharedFunctionalGroupsSequence = (
-        Sequence(frames),
-        Sequence([shared]),
-    )
-    dataset.SOPClassUID, dataset.NumberOfFrames = "1.2.840.10008.5.1.4.1.1.2.1", 8
-    dataset.PixelData = (scan.hu[order] + 1024).astype("<u2").tobytes()
-    target = tmp_path / "enhanced"
-    target.mkdir()
-    dataset.save_as(target / "one")
-    same(read(target), scan)
+    scan = made.scan()
+    dataset = made.enhanced(tmp_path / "one", scan, [3, 0, 7, 1, 2, 6, 5, 4])
+    same(read(tmp_path), scan)
+    for frames in (1, None):
+        dataset.NumberOfFrames = frames
+        dataset.save_as(tmp_path / "one")
+        with pytest.raises(ScanError, match="1 frame and the places of 8"):
+            read(tmp_path)
+    dataset.NumberOfFrames = 8
     del dataset.PerFrameFunctionalGroupsSequence
     dataset.ImageOrientationPatient, dataset.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
     dataset.ImagePositionPatient = [0, 0, 0]
-    dataset.save_as(target / "one")
-    with pytest.raises(ScanError, match="8 frames and not the place of each"):
-        read(target)
+    dataset.save_as(tmp_path / "one")
+    with pytest.raises(ScanError, match="8 frames and the places of 0"):
+        read(tmp_path)
+
+
+def test_an_enhanced_file_that_is_there_twice_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = made.scan()
+    made.enhanced(tmp_path / "one", scan, range(8))
+    shutil.copy(tmp_path / "one", tmp_path / "two")
+    decoded, decode = [], dicom_pixels._decode
+    monkeypatch.setattr(dicom_pixels, "_decode", lambda plane: decoded.append(plane.file.name) or decode(plane))
+    same(read(tmp_path), scan)
+    assert sorted(decoded) == ["one", "two"]
+
+
+@pytest.mark.parametrize(("unit", "taken"), [("HU", True), ("US", True), ("", True), ("Z_EFF", False), ("DOE", False)])
+def test_another_unit_than_hounsfield_is_refused(tmp_path: Path, unit: str, taken: bool) -> None:
+    made.series(tmp_path, RescaleType=unit)
+    if taken:
+        same(read(tmp_path), made.scan())
+        return
+    with pytest.raises(ScanError, match="8 of 8 slices state another unit than HU") as error:
+        read(tmp_path)
+    assert unit not in str(error.value)
 
 
 def test_progress_runs_from_0_to_1(tmp_path: Path) -> None:
@@ -419,8 +445,9 @@ def test_no_marker_of_any_header_field_leaks(tmp_path: Path, capfd: pytest.Captu
     kept = {"ImageType", "Modality", "PhotometricInterpretation", "SpecificCharacterSet"}
     texts = {"LO", "SH", "PN", "ST", "LT", "UT", "AE", "UC", "CS", "UI", "DA", "TM", "AS", "DT", "DS", "IS"}
     needed = {
-        *kept, "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RescaleSlope",
-        "RescaleIntercept", "SOPClassUID", "SpacingBetweenSlices", "NumberOfFrames", "BurnedInAnnotation",
+        *kept, "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RescaleType",
+        "RescaleIntercept", "RescaleSlope", "SOPClassUID", "SpacingBetweenSlices", "NumberOfFrames",
+        "BurnedInAnnotation",
     }  # fmt: skip
     for path in made.series(tmp_path):
         dataset = pydicom.dcmread(path)

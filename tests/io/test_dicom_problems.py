@@ -186,7 +186,9 @@ def test_a_declared_size_beyond_the_file_is_never_allocated(tmp_path: Path) -> N
         read(tmp_path)
 
 
-def test_a_deflated_bomb_is_not_unpacked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [b"\0\1", bytes(2000)])
+def test_a_deflated_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: bytes) -> None:
+    """However far into the file its transfer syntax is stated."""
     import zlib
 
     import pydicom
@@ -194,12 +196,15 @@ def test_a_deflated_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path = made.series(tmp_path, made.scan(1))[0]
     dataset = pydicom.dcmread(path)
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    dataset.file_meta.FileMetaInformationVersion = version
     pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=True, force_encoding=True)
+    np.testing.assert_array_equal(read(tmp_path).hu, made.scan(1).hu)
     head = path.read_bytes()
     start = 144 + int.from_bytes(head[140:144], "little")
     packer = zlib.compressobj(9, wbits=-15)
     chunk = bytes(2**24)
     path.write_bytes(head[:start] + b"".join(packer.compress(chunk) for _ in range(80)) + packer.flush())
+    monkeypatch.setattr(pydicom, "dcmread", lambda *_, **__: pytest.fail("unpacked"))
     with pytest.raises(ReadError):
         read(tmp_path)
 
@@ -221,6 +226,125 @@ def test_all_air_and_all_water_are_scans(tmp_path: Path, value: int) -> None:
     scan = made.scan()
     made.series(tmp_path, type(scan)(np.full_like(scan.hu, value), scan.affine))
     assert (read(tmp_path).hu == value).all()
+
+
+@pytest.mark.parametrize("text", [None, "-1O24.0", "nan"])
+def test_a_slice_without_the_rescale_of_the_others_counts_as_missing(tmp_path: Path, text: str | None) -> None:
+    scan = made.scan(24)
+    path = made.series(tmp_path, scan)[10]
+    if text is None:
+        made.change(path, RescaleIntercept=None)
+    else:
+        made.unreadable(path, "RescaleIntercept", text)
+    found = read(tmp_path)
+    middle = (scan.hu[9].astype(float) + scan.hu[11]) / 2
+    assert np.abs(found.hu[10] - middle).max() <= 0.5
+    np.testing.assert_array_equal(np.delete(found.hu, 10, 0), np.delete(scan.hu, 10, 0))
+    assert "rescale slope or intercept is absent or unreadable, left out: 1." in made.texts(found)
+    assert "number 11 from the lowest" in made.texts(found)
+    assert ("IM0011.dcm",) in [notice.files for notice in found.source.notices]
+
+
+def test_a_rescale_that_only_some_slices_state_is_refused(tmp_path: Path) -> None:
+    """Every second slice: what is left would be a regular stack of twice the spacing."""
+    for path in made.series(tmp_path, made.scan(24))[::2]:
+        made.change(path, RescaleSlope=None)
+    with pytest.raises(ReadError, match="12 of 24 slices are without a readable rescale"):
+        read(tmp_path)
+
+
+def test_every_second_slice_truncated_is_no_stack_of_twice_the_spacing(tmp_path: Path) -> None:
+    for path in made.series(tmp_path, made.scan(24))[::2]:
+        path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ReadError, match="12 of 24 slices are cut short or damaged"):
+        read(tmp_path)
+
+
+def test_a_series_without_any_rescale_holds_hounsfield_units(tmp_path: Path) -> None:
+    scan = made.scan()
+    low = type(scan)(np.where(scan.hu < -900, np.int16(-1500), scan.hu), scan.affine)  # written as they are
+    made.series(tmp_path, low, RescaleIntercept=None, RescaleSlope=None)
+    np.testing.assert_array_equal(read(tmp_path).hu, low.hu)
+
+
+@pytest.mark.parametrize("intercept", [None, 0])
+def test_padding_does_not_pass_for_air(tmp_path: Path, intercept: int | None) -> None:
+    """The corner holds 0, which is padding and becomes -1024; all else is 24 to 2523, and no air."""
+    scan = made.scan()
+    hu = scan.hu.copy()
+    hu[:, 0, 0] = -1024
+    made.series(tmp_path, type(scan)(hu, scan.affine), PixelPaddingValue=0, RescaleIntercept=intercept)
+    with pytest.raises(ScanError, match="holds no air"):
+        read(tmp_path)
+
+
+def test_a_frame_of_reference_for_each_slice_says_nothing(tmp_path: Path) -> None:
+    for path in made.series(tmp_path, made.scan()):
+        made.change(path, FrameOfReferenceUID=made.fresh_uid())
+    assert read(tmp_path).hu.shape == made.scan().hu.shape
+
+
+def test_slices_of_two_frames_of_reference_are_refused(tmp_path: Path) -> None:
+    """Two acquisitions, one half a step above the other, look like one of half the spacing."""
+    paths = made.series(tmp_path, made.scan(24))
+    uids = made.fresh_uid(), made.fresh_uid()
+    for number, path in enumerate(paths):
+        made.change(path, FrameOfReferenceUID=uids[number % 2])
+    with pytest.raises(ScanError, match="The slices have 2 frames of reference") as error:
+        read(tmp_path)
+    assert not any(uid in str(error.value) for uid in uids)
+    for path in paths[1::2]:
+        made.change(path, FrameOfReferenceUID=None)
+    assert len(read(tmp_path).hu) == 24
+
+
+def test_slices_of_two_patients_in_one_series_are_refused(tmp_path: Path) -> None:
+    paths = made.series(tmp_path, made.scan(24))
+    for path in paths[12:]:
+        made.change(path, PatientID="QZMARK")
+    with pytest.raises(ScanError, match="slices of 2 patients") as error:
+        read(tmp_path)
+    assert "QZMARK" not in str(error.value)
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_slices_without_a_series_uid_are_not_merged_across(tmp_path: Path, keyword: str) -> None:
+    paths = made.series(tmp_path, made.scan(24), SeriesInstanceUID=None)
+    for path in paths[12:]:
+        made.change(path, **{keyword: "1.2.3"})
+    with pytest.raises(UsageError, match="2 series"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("size", [2000, 10.1, 0.009])
+def test_pixels_of_an_absurd_size_are_refused(tmp_path: Path, size: float) -> None:
+    paths = made.series(tmp_path, PixelSpacing=[size, size])
+    with pytest.raises(ScanError, match=f"Pixels of {size:g} x {size:g} mm"):
+        read(tmp_path)
+    for path in paths:
+        made.change(path, PixelSpacing=[10, 0.01])
+    assert read(tmp_path).spacing_mm == pytest.approx((2.5, 10, 0.01))
+
+
+def test_slices_far_apart_are_refused(tmp_path: Path) -> None:
+    made.move(made.series(tmp_path), [2000 * index for index in range(8)])
+    with pytest.raises(ScanError, match="The slices are 2000 mm apart"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(("apart", "count"), [(20, 8), (100, 2)])
+def test_slices_with_gaps_between_them_are_a_guess(tmp_path: Path, apart: int, count: int) -> None:
+    paths = made.series(tmp_path, made.scan(count), SliceThickness=4)
+    made.move(paths, [apart * index for index in range(count)])
+    said = f"Slices are {apart} mm apart and 4 mm thick: what lies between was not scanned, volumes are guesses."
+    assert made.texts(read(tmp_path)) == said
+
+
+@pytest.mark.parametrize("elements", [{"SliceThickness": 1.25}, {"SliceThickness": None, "SpacingBetweenSlices": 1}])
+def test_nothing_is_told_of_slices_twice_their_thickness_apart(tmp_path: Path, elements: dict[str, object]) -> None:
+    """2.5 mm apart. Where no thickness is stated, the stated spacing is not one."""
+    made.series(tmp_path, **elements)
+    assert read(tmp_path).source.notices == ()
 
 
 def test_a_missing_decoder_is_said(tmp_path: Path) -> None:

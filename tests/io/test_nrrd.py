@@ -58,6 +58,15 @@ def test_spaces(tmp_path: Path, space: str, signs: tuple[int, int]) -> None:
     np.testing.assert_array_equal(header["space origin"], in_space[:3, 3])
 
 
+def test_lines_before_the_values_are_skipped(tmp_path: Path) -> None:
+    saved(tmp_path / "a.nhdr", encoding="raw")
+    values = (tmp_path / "a.raw").read_bytes()
+    header = (tmp_path / "a.nhdr").read_text().rstrip("\n")
+    (tmp_path / "a.nhdr").write_text(f"{header}\nline skip: 2\n")
+    (tmp_path / "a.raw").write_bytes(b"one\n\n" + values)
+    np.testing.assert_array_equal(read(tmp_path / "a.nhdr").hu, made.scan().hu)
+
+
 def test_no_space_is_a_notice(tmp_path: Path) -> None:
     fields = {"space": None, "space directions": None, "space origin": None}
     found = read(saved(tmp_path / "a.nrrd", spacings=[0.75, 0.5, 2.5], **fields))
@@ -104,6 +113,8 @@ def test_a_detached_header(tmp_path: Path) -> None:
         (b"dimension: 3", b"dimension: 4"),
         (b"endian: little", b"byte skip: -7"),
         (b"space origin: (", b"space origin: (nan,"),
+        (b"endian: little", b"line skip: -1"),
+        (b"endian: little", b"line skip: 1000000000000"),
     ],
 )
 def test_headers_that_lie(tmp_path: Path, old: bytes, new: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from groundglass.errors import ReadError, ScanError
 from groundglass.io.dicom_grid import Grid, check_headers, heights, stack
 from groundglass.io.dicom_header import NATIVE, Slice, slice_gap, transfer_syntax
-from groundglass.io.dicom_pixels import DamagedSlice, Decoder
+from groundglass.io.dicom_pixels import DamagedSlice, Decoder, check_unit, rescale_of, unscaled
 from groundglass.io.dicom_series import SAME_PLACE_MM, Survey, choose, survey
 from groundglass.io.dicom_terms import acquisition, items, modality, whole, word
 from groundglass.io.files import InputFile
@@ -24,6 +25,7 @@ from groundglass.scan import Acquisition, Notice, Scan, Source, canonical_axes
 
 Progress = Callable[[float], None]
 _HEADERS_SHARE = 0.2  # of the time, about
+_MAX_LOST = 0.25  # of the places: where more are gone, what is left can look like a stack of another spacing
 
 
 @dataclass(eq=False)
@@ -33,6 +35,7 @@ class _Planes:
     slices: list[Slice]
     values: NDArray[Any]
     damaged: list[str] = field(default_factory=list)
+    unscaled: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
 
 
@@ -57,17 +60,19 @@ def read_dicom(files: Sequence[InputFile], series: str | int | None = None, prog
         found = survey(files, lambda done: tell(_HEADERS_SHARE * done / len(files)))
         chosen = choose(found, series)
         check_headers(chosen.slices)
+        check_unit(chosen.slices)
         _check_frames(chosen.slices)
         check_voxels((len(chosen.slices), chosen.slices[0].rows, chosen.slices[0].columns))
         places = _by_place(chosen.slices)
         grid = stack([place[0] for place in places])  # refuse what cannot be stacked before decoding it
         planes = _decode(places, lambda done: tell(_HEADERS_SHARE + (1 - _HEADERS_SHARE) * done / len(places)))
         told = acquisition(planes.slices[0].dataset, planes.slices[0].thickness)
-        of_headers = _header_notices(planes.slices)
-    if planes.damaged:
+        of_headers = _header_notices(planes.slices, grid)
+        shifted = any(rescale_of(plane)[1] for plane in planes.slices)
+    if len(planes.slices) < len(places):
         grid = stack(planes.slices)
     values = _with_missing(planes.values, grid)
-    check_hounsfield(values)
+    check_hounsfield(values, padded=not shifted)
     notices = [*_survey_notices(found), *_plane_notices(planes, grid), *of_headers]
     if warned.number:
         text = f"The headers break rules of DICOM in {warned.number} places; nothing needed was unreadable."
@@ -78,9 +83,10 @@ def read_dicom(files: Sequence[InputFile], series: str | int | None = None, prog
 def _check_frames(slices: Sequence[Slice]) -> None:
     for plane in slices:
         frames = whole(plane.dataset, "NumberOfFrames") or 1
-        if frames > 1 and len(items(plane.dataset, "PerFrameFunctionalGroupsSequence")) != frames:
+        groups = len(items(plane.dataset, "PerFrameFunctionalGroupsSequence"))
+        if frames != (groups or 1):
             raise ScanError(
-                f"A file holds {frames} frames and not the place of each.",
+                f"A file holds {frames} frame{'s' if frames > 1 else ''} and the places of {groups}.",
                 expected="one slice a file, or enhanced CT",
                 remedy="Export the series as single slices.",
             )
@@ -105,26 +111,36 @@ def _decode(places: Sequence[Sequence[Slice]], tick: Callable[[int], None]) -> _
     """Decode one slice a place. Slices that are damaged are left out, duplicates compared."""
     first = places[0][0]
     planes = _Planes([], np.empty((len(places), first.rows, first.columns), np.int16))
+    lacking = unscaled([plane for place in places for plane in place])
     native = all(transfer_syntax(plane.dataset) in ("", *NATIVE) for place in places for plane in place)
     with nullcontext(bytes) if native else c_stderr() as complaints:
         decoder = Decoder(complaints)
         for done, place in enumerate(places, 1):
             whole_ones: list[tuple[Slice, NDArray[Any]]] = []
             for plane in place:
+                if plane in lacking:
+                    planes.unscaled.append(plane.file.name)
+                    continue
                 try:
                     whole_ones.append((plane, decoder.hu(plane)))
                 except DamagedSlice:
                     planes.damaged.append(plane.file.name)
             _keep_one(whole_ones, planes)
             tick(done)
-    if not planes.slices:
+    lost = len(places) - len(planes.slices)
+    if lost > _MAX_LOST * len(places):
         raise ReadError(
-            f"The pixels of all {len(places)} slices are cut short or damaged.",
-            expected="whole files",
+            f"The pixels of {lost} of {len(places)} slices are {_why_lost(planes)}.",
+            expected="whole files, each with a rescale slope and intercept if any has",
             remedy="Copy or export the series again.",
         )
     planes.values = planes.values[: len(planes.slices)]
     return planes
+
+
+def _why_lost(planes: _Planes) -> str:
+    whys = ("cut short or damaged", planes.damaged), ("without a readable rescale", planes.unscaled)
+    return " or ".join(why for why, names in whys if names)
 
 
 def _keep_one(candidates: Sequence[tuple[Slice, NDArray[Any]]], planes: _Planes) -> None:
@@ -199,6 +215,10 @@ def _plane_notices(planes: _Planes, grid: Grid) -> list[Notice]:
     if planes.damaged:
         names = tuple(planes.damaged)
         notices.append(Notice(f"Slices whose pixels are cut short or damaged, left out: {len(names)}.", names))
+    if planes.unscaled:
+        names = tuple(planes.unscaled)
+        text = f"Slices whose rescale slope or intercept is absent or unreadable, left out: {len(names)}."
+        notices.append(Notice(text, names))
     if planes.duplicates:
         names = tuple(planes.duplicates)
         notices.append(Notice(f"Slices that were there twice, identical, used once: {len(names)}.", names))
@@ -213,7 +233,7 @@ def _plane_notices(planes: _Planes, grid: Grid) -> list[Notice]:
     return notices
 
 
-def _header_notices(slices: Sequence[Slice]) -> list[Notice]:
+def _header_notices(slices: Sequence[Slice], grid: Grid) -> list[Notice]:
     notices = []
     if not any(modality(plane.dataset) for plane in slices):
         notices.append(Notice("The headers do not say that this is CT; it was taken for CT."))
@@ -223,4 +243,12 @@ def _header_notices(slices: Sequence[Slice]) -> list[Notice]:
         gap = slice_gap(slices[0])
         thick = f" of {gap:g} mm" if gap is not None else ""
         notices.append(Notice(f"There is a single slice{thick}: volumes are those of this slice only, a guess."))
+    thick_mm = median([plane.thickness or grid.spacing_mm for plane in slices])
+    if len(slices) > 1 and grid.spacing_mm > 2.01 * thick_mm > 0:  # places are rounded
+        notices.append(
+            Notice(
+                f"Slices are {grid.spacing_mm:.3g} mm apart and {thick_mm:.3g} mm thick: what lies between was not"
+                " scanned, volumes are guesses."
+            )
+        )
     return notices

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from groundglass.errors import ScanError
 from groundglass.io.dicom_header import Slice, slice_gap
+from groundglass.io.dicom_terms import word
 
 TILT_DEGREES: Final = 0.5
 MAX_CONSECUTIVE: Final = 2  # missing slices that are interpolated
 MAX_MISSING: Final = 0.05  # of all slices
+PIXEL_MM: Final = (0.01, 10.0)
+MAX_GAP_MM: Final = 200.0
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -53,8 +56,16 @@ def check_headers(slices: Sequence[Slice]) -> None:
                 expected="a position, an orientation and a pixel size in each slice",
                 remedy="Export the series again from the scanner or PACS, as original images.",
             )
+    _check_origin(slices)
     _check_same("ImageOrientationPatient", [s.orientation for s in slices], 2e-3)
     _check_same("PixelSpacing", [s.spacing for s in slices], 1e-3)
+    sizes = slices[0].spacing or ()
+    if min(sizes) < PIXEL_MM[0] or max(sizes) > PIXEL_MM[1]:
+        raise ScanError(
+            f"Pixels of {sizes[0]:g} x {sizes[1]:g} mm.",
+            expected=f"pixels of {PIXEL_MM[0]:g} to {PIXEL_MM[1]:g} mm",
+            remedy="The header is damaged; export the series again from the scanner or PACS.",
+        )
     row, column = np.array(slices[0].orientation).reshape(2, 3)
     if abs(np.linalg.norm(row) - 1) > 1e-2 or abs(np.linalg.norm(column) - 1) > 1e-2 or abs(row @ column) > 1e-2:
         raise ScanError(
@@ -62,6 +73,24 @@ def check_headers(slices: Sequence[Slice]) -> None:
             expected="unit vectors at right angles",
             remedy="Export the series again from the scanner or PACS.",
         )
+
+
+def _check_origin(slices: Sequence[Slice]) -> None:
+    """Raise ScanError for slices of several patients or acquisitions; what a header does not state is no other.
+
+    A frame of reference for each slice is what careless anonymisers leave, and says nothing.
+    """
+    for keyword, found, one in (
+        ("PatientID", "The series holds slices of {} patients.", "patient"),
+        ("FrameOfReferenceUID", "The slices have {} frames of reference.", "frame of reference"),
+    ):
+        count = len({word(plane.dataset, keyword) for plane in slices} - {""})
+        if 1 < count < len(slices) or (count > 1 and keyword == "PatientID"):
+            raise ScanError(
+                found.format(count),
+                expected=f"one {one}",
+                remedy="Export each patient and acquisition as a series of its own.",
+            )
 
 
 def _check_same(keyword: str, values: Sequence[tuple[float, ...] | None], tolerance: float) -> None:
@@ -90,11 +119,17 @@ def stack(slices: Sequence[Slice]) -> Grid:
     """The grid of slices that are sorted by height, each height once.
 
     Raises:
-        ScanError: sheared (gantry tilt), slices with several spacings, or too many missing.
+        ScanError: sheared (gantry tilt), slices with several spacings or far apart, or too many missing.
     """
     height = heights(slices)
     _check_upright(slices, height)
     planes, spacing = _planes(slices, height)
+    if spacing > MAX_GAP_MM:
+        raise ScanError(
+            f"The slices are {spacing:g} mm apart.",
+            expected=f"at most {MAX_GAP_MM:g} mm",
+            remedy="The header is damaged, or most of the series is missing; export it again.",
+        )
     return Grid(tuple(planes), planes[-1] + 1, spacing, _affine(slices[0], spacing))
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
 from groundglass.errors import GroundglassError
-from groundglass.io.dicom_terms import items, modality, number, numbers, whole, word
+from groundglass.io.dicom_terms import items, modality, numbers, whole, word
 from groundglass.io.files import InputFile
 from groundglass.io.limits import MAX_PLANE
+from groundglass.io.quiet import quiet
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
@@ -37,6 +38,7 @@ class Slice:
         orientation: direction in which columns grow, then rows, LPS.
         spacing: between rows, between columns, mm.
         thickness: of the slice, mm.
+        between: to the next slice, as the header states it, mm; may be negative.
         rescale: items that may hold slope and intercept, the frame's own first.
     """
 
@@ -49,6 +51,7 @@ class Slice:
     orientation: tuple[float, ...] | None
     spacing: tuple[float, ...] | None
     thickness: float | None
+    between: float | None
     rescale: tuple[Any, ...] = field(default=(), repr=False)
 
 
@@ -83,12 +86,17 @@ def parse(file: InputFile) -> Any | None:
 
 def _inflates(stream: BinaryIO) -> bool:
     """False for a deflated dataset that unpacks to more than any slice needs; pydicom would not stop."""
-    head = stream.read(1024)
-    if DEFLATED.encode() not in head:
-        return True
-    if head[132:136] != b"\x02\x00\x00\x00":
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    with quiet():  # what breaks rules here is counted when all of the header is read
+        read_preamble(stream, force=True)
+        meta = _read_file_meta_info(stream)  # pydicom's own: where the group ends must not be seen in two ways
+        if word(meta, "TransferSyntaxUID") != DEFLATED:
+            return True
+    start = stream.tell()
+    if stream.read(2) == b"\0\0":  # a command group, which pydicom would skip
         return False
-    stream.seek(144 + struct.unpack("<I", head[140:144])[0])
+    stream.seek(start)
     unpacker, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
     rest = stream.read()
     while rest and size <= _MAX_INFLATED:
@@ -187,7 +195,6 @@ def _plane(file: InputFile, dataset: Any, frame: int, places: tuple[Any, ...]) -
         found = (numbers(place, keyword, count) for place in places)
         return next((value for value in found if value is not None), None)
 
-    thickness = first("SpacingBetweenSlices", 1) or first("SliceThickness", 1)
     return Slice(
         file=file,
         dataset=dataset,
@@ -197,13 +204,13 @@ def _plane(file: InputFile, dataset: Any, frame: int, places: tuple[Any, ...]) -
         position=first("ImagePositionPatient", 3),
         orientation=first("ImageOrientationPatient", 6),
         spacing=first("PixelSpacing", 2),
-        thickness=(first("SliceThickness", 1) or thickness or (None,))[0],
+        thickness=(first("SliceThickness", 1) or (None,))[0],
+        between=(first("SpacingBetweenSlices", 1) or (None,))[0],
         rescale=places,
     )
 
 
 def slice_gap(plane: Slice) -> float | None:
     """The distance to the next slice as one slice's header tells it, mm: spacing between slices, or thickness."""
-    value = number(plane.dataset, "SpacingBetweenSlices")
-    gap = abs(value) if value else plane.thickness
+    gap = abs(plane.between) if plane.between else plane.thickness
     return gap if gap is not None and 0 < gap < 100 else None

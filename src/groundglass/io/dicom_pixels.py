@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.errors import GroundglassError, ReadError
+from groundglass.errors import GroundglassError, ReadError, ScanError
 from groundglass.io.codestream import sound_jpeg, sound_jpeg_2000
 from groundglass.io.dicom_header import NATIVE, Slice, transfer_syntax
-from groundglass.io.dicom_terms import items, number, whole
+from groundglass.io.dicom_terms import filled, items, number, whole, word
 from groundglass.io.files import InputFile
 from groundglass.io.hounsfield import AIR, air_for_padding, rescale
 
 JPEG_FAMILY: Final = tuple(f"1.2.840.10008.1.2.4.{number}" for number in ("5", "7", "8", "9"))
 JPEG_2000: Final = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+# RescaleType where pixels are Hounsfield units, or where the unit is left open.
+_HU: Final = ("", "HU", "US", "UNSPECIFIED", "HOUNSFIELD", "HOUNSFIELD UNITS")
 # libjpeg goes on after damage and fills the rest with something; a few stray bytes are only careless padding.
 _CORRUPT: Final = re.compile(rb"Corrupt JPEG data: (?!\d extraneous)")
 
@@ -28,7 +30,7 @@ class DamagedSlice(Exception):  # noqa: N818
 
 
 class Decoder:
-    """Reads slices' pixels; keeps the last file, for the frames of one.
+    """Reads slices' pixels; keeps the last two files, for the frames of one that may be there twice.
 
     Args:
         complaints: returns what the codecs said since it was last called.
@@ -36,8 +38,7 @@ class Decoder:
 
     def __init__(self, complaints: Callable[[], bytes] = bytes) -> None:
         self._complaints = complaints
-        self._file: InputFile | None = None
-        self._frames: NDArray[Any] = np.empty(0)
+        self._kept: list[tuple[InputFile, NDArray[Any]]] = []
 
     def hu(self, plane: Slice) -> NDArray[np.int16] | NDArray[np.float32]:
         """Hounsfield units ``[row, column]``. Call it within ``quiet()``.
@@ -46,15 +47,16 @@ class Decoder:
             DamagedSlice: the pixels are truncated or damaged.
             ReadError: no decoder for this compression.
         """
-        if self._file is not plane.file:
+        frames = next((frames for file, frames in self._kept if file is plane.file), None)
+        if frames is None:
             self._complaints()
             frames = _decode(plane)
             if _CORRUPT.search(self._complaints()):
                 raise DamagedSlice
-            self._frames, self._file = frames, plane.file
-        if self._frames.ndim == 3 and plane.frame >= len(self._frames):
+            self._kept = [*self._kept[-1:], (plane.file, frames)]
+        if frames.ndim == 3 and plane.frame >= len(frames):
             raise DamagedSlice
-        stored = self._frames[plane.frame] if self._frames.ndim == 3 else self._frames
+        stored = frames[plane.frame] if frames.ndim == 3 else frames
         if stored.shape != (plane.rows, plane.columns):
             raise DamagedSlice
         return to_hu(_significant(stored, plane.dataset), plane)
@@ -160,8 +162,7 @@ def to_hu(stored: NDArray[Any], plane: Slice) -> NDArray[np.int16] | NDArray[np.
 
     MONOCHROME1 changes how a value is shown, not what it means, so the rescale is the same for it.
     """
-    slope, intercept = _rescale_of(plane)
-    hu = rescale(stored, slope, intercept)
+    hu = rescale(stored, *rescale_of(plane))
     padding = _padding(stored, plane.dataset)
     if padding is not None:
         np.putmask(hu, padding, AIR)
@@ -169,11 +170,40 @@ def to_hu(stored: NDArray[Any], plane: Slice) -> NDArray[np.int16] | NDArray[np.
     return hu
 
 
-def _rescale_of(plane: Slice) -> tuple[float, float]:
-    for place in plane.rescale:
-        slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")
-        if slope is not None or intercept is not None:
-            return (1.0 if slope is None else slope), (intercept or 0.0)
+def check_unit(slices: Sequence[Slice]) -> None:
+    """Raise ScanError where slices state another unit than HU, as maps of iodine or of effective Z do."""
+    other = [plane for plane in slices if any(word(p, "RescaleType").upper() not in _HU for p in plane.rescale)]
+    if other:
+        raise ScanError(
+            f"{len(other)} of {len(slices)} slices state another unit than HU (RescaleType).",
+            expected="Hounsfield units",
+            remedy="Give the CT images themselves, not maps that were computed from them.",
+        )
+
+
+def unscaled(slices: Sequence[Slice]) -> set[Slice]:
+    """Slices that lack a rescale slope or intercept that others state, or whose own is no number."""
+    stated = {plane: (_stated(plane, "RescaleSlope"), _stated(plane, "RescaleIntercept")) for plane in slices}
+    needed = [any(value is not None for value in values) for values in zip(*stated.values(), strict=True)]
+    return {
+        plane
+        for plane, values in stated.items()
+        if any(need and (value is None or np.isnan(value)) for need, value in zip(needed, values, strict=True))
+    }
+
+
+def _stated(plane: Slice, keyword: str) -> float | None:
+    """A number of the first place that has it: NaN where it cannot be read, None where no place has it."""
+    place = next((place for place in plane.rescale if filled(place, keyword)), None)
+    value = None if place is None else number(place, keyword)
+    return np.nan if place is not None and value is None else value
+
+
+def rescale_of(plane: Slice) -> tuple[float, float]:
+    """Slope and intercept of a slice that is not unscaled; 1 and 0 where no slice of its series states them."""
+    slope, intercept = _stated(plane, "RescaleSlope"), _stated(plane, "RescaleIntercept")
+    if slope is not None or intercept is not None:
+        return (1.0 if slope is None else slope), (intercept or 0.0)
     if items(plane.dataset, "ModalityLUTSequence"):
         raise ReadError(
             "The pixels are mapped to Hounsfield units by a table (Modality LUT).",

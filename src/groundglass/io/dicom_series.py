@@ -135,7 +135,7 @@ def _by_series(images: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
 
 
 def _instead_of_uid(plane: Slice) -> tuple[str, ...]:
-    keywords = ("StudyInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel")
+    keywords = ("StudyInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel", "PatientID")
     return ("", *(word(plane.dataset, keyword) for keyword in keywords), plane.file.name.rpartition("/")[0])
 
 
@@ -209,29 +209,43 @@ def choose(found: Survey, series: str | int | None) -> Series:
     by_uid = [stack for stack in (*found.series, *found.derived) if stack.uid and stack.uid == wanted]
     if len(by_uid) == 1:
         return by_uid[0]
-    if not by_uid and wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:9]) <= len(found.series):
-        return found.series[int(wanted[:9]) - 1]
+    if by_uid:
+        raise UsageError(
+            f"The series with this UID splits into {len(by_uid)} stacks:{_list(found, by_uid)}\n",
+            expected="one of them",
+            remedy="Choose with --series N.",
+        )
+    numbered = _numbered(found)
+    if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:9]) <= len(numbered):
+        return numbered[int(wanted[:9]) - 1]
     if not found.series and not found.derived:
         raise nothing(found)
-    if by_uid:
-        raise _several(found)
     raise UsageError(
-        f"No series has this number or UID; there are:{_list(found)}\n",
+        f"No series has this number or UID; there are:{_list(found, found.series)}\n",
         expected=f"1 to {len(found.series)}, or the UID of a CT series",
         remedy="Choose with --series N.",
     )
 
 
 def _several(found: Survey) -> UsageError:
+    single = sum(len(stack.slices) == 1 for stack in found.series)
+    hint = " If they are one scan, its series UIDs were replaced one by one: export it again with one UID for all."
     return UsageError(
-        f"There are {len(found.series)} series:{_list(found)}\n",
+        f"There are {len(found.series)} series:{_list(found, found.series)}\n",
         expected="one series",
-        remedy="Choose with --series N or --series UID.",
+        remedy="Choose with --series N or --series UID." + (hint if single > max(3, len(found.series) / 2) else ""),
     )
 
 
-def _list(found: Survey) -> str:
-    return "".join(f"\n  {number}: {stack.described()}" for number, stack in enumerate(found.series, 1))
+def _numbered(found: Survey) -> list[Series]:
+    """What a number chooses: the series, then those set aside that share their UID, so that it cannot choose them."""
+    uids = [stack.uid for stack in (*found.series, *found.derived)]
+    return [*found.series, *(stack for stack in found.derived if stack.uid and uids.count(stack.uid) > 1)]
+
+
+def _list(found: Survey, stacks: Sequence[Series]) -> str:
+    number = {stack: number for number, stack in enumerate(_numbered(found), 1)}
+    return "".join(f"\n  {number[stack]}: {stack.described()}" for stack in stacks)
 
 
 def nothing(found: Survey) -> GroundglassError:

@@ -91,6 +91,14 @@ def number(dataset: Any, keyword: str) -> float | None:
     return value[0] if value else None
 
 
+def filled(dataset: Any, keyword: str) -> bool:
+    """Whether a field is there and not empty, be it damaged or not."""
+    try:
+        return dataset.get(keyword) not in (None, "")
+    except Exception:  # as above
+        return True
+
+
 def whole(dataset: Any, keyword: str) -> int | None:
     """A field of one whole number; None where it is absent or damaged."""
     value = number(dataset, keyword)

@@ -52,9 +52,16 @@ def air_for_padding(hu: NDArray[Any]) -> None:
     np.putmask(hu, hu <= PADDING_BELOW, AIR)
 
 
-def check_hounsfield(hu: NDArray[Any]) -> None:
-    """Raise ScanError where values cannot be the Hounsfield units of a body in air."""
-    low, high = (float(value) for value in _limits(hu))
+def check_hounsfield(hu: NDArray[Any], *, padded: bool = False) -> None:
+    """Raise ScanError where values cannot be the Hounsfield units of a body in air.
+
+    Args:
+        hu: any shape.
+        padded: judge without what is -1024, because padding was set to it and no value was shifted there.
+    """
+    low, high = _limits(hu)
+    if padded and low == AIR < high:
+        low = float(hu[hu > AIR].min())
     if low == high:
         return  # all air or all water: no lung will be found, and that is said there
     normalised = high - low <= 20 and hu.dtype.kind == "f"

@@ -23,6 +23,7 @@ from groundglass.scan import Notice, Scan
 MAGIC: Final = b"NRRD000"
 _MAX_HEADER: Final = 2**20
 _MAX_TEXT_BYTES: Final = 32  # of a number in text
+_MAX_LINES: Final = 2**16  # to skip
 _MM_PER_UNIT: Final = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "μm": 0.001}
 # Signs that bring a named space to RAS+.
 _SPACES: Final = {
@@ -118,8 +119,7 @@ def _decode(data: bytes, header: Mapping[str, Any], count: int) -> NDArray[Any]:
         )
     dtype = np.dtype(("<" if header.get("endian", "little") == "little" else ">") + kind)
     skip, size = int(header.get("byte skip", header.get("byteskip", 0))), count * dtype.itemsize
-    for _ in range(int(header.get("line skip", header.get("lineskip", 0)))):
-        data = data.partition(b"\n")[2]
+    data = _after_lines(data, int(header.get("line skip", header.get("lineskip", 0))))
     if encoding == "ascii":
         return _numbers(data, dtype, count)
     if skip < -1 or skip > 2**31:
@@ -129,6 +129,18 @@ def _decode(data: bytes, header: Mapping[str, Any], count: int) -> NDArray[Any]:
     start = len(data) - size if skip == -1 else skip
     check_payload(size, len(data) - max(start, 0))
     return np.frombuffer(data, dtype, count, start)
+
+
+def _after_lines(data: bytes, lines: int) -> bytes:
+    """What follows so many lines; nothing where there are fewer."""
+    if not 0 <= lines <= _MAX_LINES:
+        raise damaged_header("NRRD")
+    start = 0
+    for _ in range(lines):
+        start = data.find(b"\n", start) + 1
+        if not start:
+            return b""
+    return data[start:]
 
 
 def _numbers(data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
