@@ -103,7 +103,7 @@ class Training(Optimizer, Amount):  # the order of keys is in every recipe's has
         schedule: ``cosine`` falls to 0.
         warmup: share of the steps in which the rate rises to its value, before that.
         accumulate: minibatches a step.
-        ema: of the weights that are saved, 0 for none.
+        ema: of the weights that are saved, 0 for none; at step t, from 0, no more than (t + 1) / (t + 10).
         augmentation: a file of ``groundglass.augment``, or ``none``.
         unlabelled_augmentation: the same for unlabelled slices; None: as the labelled ones.
         crop: side of the squares that augmentation cuts out of slices, in pixels; None: whole slices.

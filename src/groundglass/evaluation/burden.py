@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from groundglass.labels import TISSUE_OF_CODE, Region, region_of_codes
+from groundglass.preprocess.gaps import cut_ends
 from groundglass.scan import Scan
 
 Side = Literal["both", "right", "left"]
@@ -70,7 +71,8 @@ class Burden:
         zones: both lungs first, then right, left, then their thirds from upper to lower; without
             ``right`` and ``left`` where sides are unknown, without thirds where there are fewer than 3 slices.
         opacity_percent: PO, the infection's percentage of the lung field; None without lung.
-        six_zone_points: (side, third) -> 0 to 4; empty where the six zones are not told apart.
+        six_zone_points: (side, third) -> 0 to 4; empty where the six zones are not told apart, and where the scan
+            cuts the lungs off, so that thirds are not of their height.
         six_zone_score: their sum, 0 to 24, or None.
         lesion_count: connected components of infection (26 neighbours).
         largest_lesion_ml: mL, or None where there is no lesion or no voxel size.
@@ -119,7 +121,7 @@ def measure(scan: Scan, codes: NDArray[np.uint8], sides: NDArray[np.uint8], *, l
         for zone in zones
         if zone.side != "both" and zone.third != "all" and zone.amounts[Region.LUNG_FIELD].voxels
     }
-    if len(points) < 6:
+    if len(points) < 6 or any(cut_ends(scan, sides > 0)):
         points = {}
     lesion_voxels = _lesion_voxels(codes)
     opacity = zones[0].amounts[Region.INFECTION].percent_of_lung
