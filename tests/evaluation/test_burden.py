@@ -73,6 +73,20 @@ def test_the_six_zone_score_is_the_sum_over_both_lungs():
     assert burden.six_zone_points["left", "upper"] == 0
 
 
+def test_where_the_scan_cuts_the_lungs_off_there_is_no_six_zone_score():
+    whole = np.ones((12, 1, 2), np.uint8)
+    whole[0] = whole[-1] = 0
+    assert case(whole, whole * [1, 2]).six_zone_score == 0
+    for gone in (0, -1):
+        cut = np.delete(whole, gone, axis=0)
+        assert case(cut, cut * [1, 2]).six_zone_score is None
+        assert case(cut, cut * [1, 2], format="image").six_zone_score == 0
+        assert case(cut, cut * [1, 2]).zone("left", "upper").amounts[Region.LUNG_FIELD].voxels
+    hu = np.full((12, 1, 2), -800)
+    hu[1:11, 0, 1] = -700
+    assert case(whole, whole * [1, 2], hu=hu).six_zone_score is None  # the ends are blank and count as not there
+
+
 def test_without_a_left_lung_there_is_no_six_zone_score():
     burden = column([1, 1, 1], [1, 1, 1])
     assert burden.six_zone_score is None

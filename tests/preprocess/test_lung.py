@@ -9,8 +9,12 @@ from groundglass.preprocess.grid import halve
 from groundglass.preprocess.lung import LEFT, RIGHT, find_lungs, looks_cropped, lung_field
 from groundglass.preprocess.preparation import Preparation
 from groundglass.preprocess.slices import lung_boxes
-from groundglass.scan import GreyImage, Scan
-from tests.thorax import SHAPE, draw, ellipsoid, grid, lungs, trachea
+from groundglass.scan import GreyImage, Scan, Source
+from tests.thorax import AFFINE, SHAPE, draw, ellipsoid, grid, lungs, trachea
+
+
+def _texts(field):
+    return [notice.text for notice in field.notices]
 
 
 def overlap(found, true):
@@ -54,7 +58,8 @@ def test_emphysema_does_not_make_the_airways_leak_into_the_lung():
     right, left = lungs()
     z, y, x = grid()
     bronchus = (abs(z - 24) < 5) & ((y + 10) ** 2 < 5**2) & (abs(x) < 40)
-    scan = draw(emphysema=(right | left, -990), airways=(bronchus | trachea(), -1000))
+    emphysema = (right | left) & (z > -20)  # all of it would be as dark as gas
+    scan = draw(emphysema=(emphysema, -990), airways=(bronchus | trachea(), -1000))
     assert find_lungs(scan).mask[right | left].mean() > 0.9
 
 
@@ -104,6 +109,136 @@ def test_a_lung_that_is_all_solid_makes_percentages_a_guess():
     assert field.mask[right].mean() > 0.97
     assert "left lung that was found is implausibly small (0 mL" in field.notices[0].text
     assert "a guess" in field.notices[0].text
+
+
+@pytest.mark.parametrize(("hu", "missing"), [(-850, True), (-990, False)])
+def test_air_below_the_lungs_may_be_a_part_of_them_if_it_is_no_gas(hu, missing):
+    z, _, _ = grid()
+    right, left = lungs()
+    below = ellipsoid((-65, 0, 60), (28, 50, 40))
+    field = find_lungs(draw(diaphragm=((right | left) & (z < -30), 40), below=(below, hu)))
+    assert not (field.mask & below).any()
+    assert any("Part of the lung may be missing: 241 mL" in text for text in _texts(field)) == missing
+
+
+def test_a_slice_without_air_that_cuts_the_lungs_in_two_is_told():
+    scan = draw()
+    hu = scan.hu.copy()
+    hu[24] = np.random.default_rng(0).integers(0, 80, hu[24].shape)
+    assert any("Part of the lung may be missing" in text for text in _texts(find_lungs(Scan(hu, AFFINE))))
+
+
+@pytest.mark.parametrize("value", [0, -1024])
+def test_a_blank_slice_has_the_lungs_of_its_neighbours(value):
+    scan = draw()
+    hu = scan.hu.copy()
+    hu[24] = value
+    field = find_lungs(Scan(hu, AFFINE))
+    assert overlap(field.mask[24], lungs()[0][24] | lungs()[1][24]) > 0.97
+    np.testing.assert_array_equal(np.delete(field.sides, 24, axis=0), np.delete(find_lungs(scan).sides, 24, axis=0))
+    assert _texts(field) == ["Slice 25 is blank (one grey value): the lungs there are taken from its neighbours."]
+    assert (hu[24] == value).all()
+
+
+def test_blank_slices_at_an_end_count_as_not_there():
+    hu = draw().hu.copy()
+    hu[:2], hu[24:] = 0, -1024
+    field = find_lungs(Scan(hu, AFFINE))
+    np.testing.assert_array_equal(field.sides[2:24], find_lungs(Scan(hu[2:24], AFFINE)).sides)
+    assert field.sides.shape == SHAPE
+    assert not field.sides[24:].any()
+    assert _texts(field)[:2] == [
+        "Slices 1 to 2 are blank (one grey value): not looked at.",
+        "Slices 25 to 48 are blank (one grey value): not looked at.",
+    ]
+    assert "The lungs reach the last slice (head)" in _texts(field)[2]
+
+
+@pytest.mark.parametrize(
+    ("slices", "reached"),
+    [
+        (slice(0, 24), "last slice (head)"),
+        (slice(24, 48), "first slice (feet)"),
+        (slice(19, 29), "first slice (feet) and the last slice (head)"),
+        (slice(5, 43), None),  # 0.12 and 0.10 of the largest
+        (slice(20, 29), None),  # too few to be taken for whole lungs
+    ],
+)
+def test_lungs_that_the_scan_cuts_off_are_told(slices, reached):
+    field = find_lungs(Scan(draw().hu[slices], AFFINE))
+    assert _texts(field) == (
+        [f"The lungs reach the {reached}: the scan does not hold all of them, and volumes are of what was scanned."]
+        if reached
+        else []
+    )
+
+
+def test_pictures_are_not_expected_to_hold_whole_lungs():
+    assert _texts(find_lungs(Scan(draw().hu[:24], AFFINE, Source(format="image")))) == []
+
+
+@pytest.mark.parametrize("wide_mm", [4, 8])
+def test_a_tube_from_the_trachea_to_the_skin_is_cut(wide_mm):
+    z, y, x = grid()
+    bronchus = (abs(z - 24) < 5) & ((y + 10) ** 2 < 5**2) & (abs(x) < 40)
+    tube = (abs(z - 50) <= wide_mm / 2) & (abs(x) <= wide_mm / 2) & (y < -10)
+    airways = (bronchus | trachea(), -1000)
+    field = find_lungs(draw(airways=airways, tube=(tube, -1000)))
+    np.testing.assert_array_equal(field.sides, find_lungs(draw(airways=airways)).sides)
+    assert len(field.notices) == 1
+    assert "open to the air around the body" in field.notices[0].text
+
+
+def test_where_the_field_of_view_cuts_the_lungs_off_this_may_be_why_none_is_found():
+    scan = draw()
+    field = find_lungs(Scan(scan.hu[:, :, 30:-30], AFFINE))
+    assert not field.mask.any()
+    assert "the field of view cuts it off, or an airway is open" in field.notices[0].text
+
+
+def _couch_of_foam(top):
+    """(couch, foam in it, as light as lung, a thin way from the foam to the side)."""
+    _, y, x = grid()
+    foam = (y > top + 4) & (y < 124)
+    return (y > top) & (abs(x) < 126), foam & (abs(x) < 116), foam & (y > 120) & (x > 110) & (x < 130)
+
+
+@pytest.mark.parametrize("top", [116, 72])  # a thin mattress; thick foam under what is left of the body
+def test_foam_in_the_couch_is_no_lung_though_its_way_out_is_thin(top):
+    _, y, _ = grid()
+    right, left = lungs()
+    couch, foam, way = _couch_of_foam(top)
+    solid, off = (right | left | trachea(), 40), (y > top - 6, -1000)
+    assert not find_lungs(draw(solid=solid, off=off, couch=(couch, 0), foam=(foam | way, -890))).mask.any()
+
+
+def test_foam_in_the_couch_is_no_missing_part_of_the_lung():
+    couch, foam, _ = _couch_of_foam(top=112)
+    assert _texts(find_lungs(draw(couch=(couch, 0), foam=(foam, -890)))) == []
+
+
+@pytest.mark.parametrize("radius_mm", [34, 45])
+def test_gas_in_the_gut_is_no_lung_where_there_is_none(radius_mm):
+    right, left = lungs()
+    pockets = ellipsoid((0, -20, -60), (radius_mm,) * 3) | ellipsoid((0, -20, 60), (radius_mm,) * 3)
+    assert not find_lungs(draw(with_trachea=False, abdomen=(right | left, 40), gas=(pockets, -990))).mask.any()
+
+
+def test_gas_beside_a_lung_is_no_second_lung():
+    right, left = lungs()
+    field = find_lungs(draw(solid=(left, 40), gas=(ellipsoid((0, 0, 60), (60, 45, 30)), -990)))
+    assert field.mask[right].mean() > 0.97
+    assert not (field.sides == LEFT).any()
+
+
+def test_lungs_are_found_beside_gas_that_is_larger():
+    right, left = lungs()
+    small = ellipsoid((0, 0, -80), (40, 40, 25)), ellipsoid((0, 0, 80), (40, 40, 25))
+    gas = ellipsoid((0, 0, 0), (45, 45, 45))
+    scan = draw(with_trachea=False, solid=(right | left, 40), small=(small[0] | small[1], -850), gas=(gas, -990))
+    field = find_lungs(scan)
+    assert overlap(field.sides == RIGHT, small[0]) > 0.95
+    assert overlap(field.sides == LEFT, small[1]) > 0.95
 
 
 @pytest.mark.parametrize("hu", [-1000, 0, 40, 3000])

@@ -85,6 +85,9 @@ class LungField:
 def find_lungs(scan: Scan, *, cropped: bool = False) -> LungField:
     """The lung field of a scan; empty, with a notice, where no lung is found.
 
+    Blank slices (of one value) between others have the lungs of their neighbours, those at an end have none. Where no
+    lung is found, thin ways from the lungs to the outside are cut and it is tried once more.
+
     Args:
         scan: in Hounsfield units.
         cropped: its slices are crops around the lungs: air at their borders is lung, and all of it is body.
@@ -188,8 +191,10 @@ def _air_inside(air: Mask, outside: Mask, voxel_ml: float, *, cropped: bool = Fa
 def _air_cut_off(air: Mask, voxel_ml: float, spacing_mm: Spacing) -> _Air:
     """The same where a thin way leads from the lungs to the outside, as a tube in the trachea does: it is cut."""
     wide, _ = label(erode(air, THIN_MM, spacing_mm))
-    outside = air & dilate(np.isin(wide, _touching_the_sides(wide)), THIN_MM, spacing_mm)
-    cut = _air_inside(air, outside, voxel_ml)
+    parts, _ = label(air & ~dilate(np.isin(wide, _touching_the_sides(wide)), THIN_MM, spacing_mm))
+    # what is thin all over, as between body and couch, is outside too
+    inner = np.setdiff1d(parts[wide > 0], [0, *_touching_the_sides(parts)])
+    cut = _air_inside(air, air & ~np.isin(parts, inner), voxel_ml)
     within_ml = np.bincount(cut.labels[cut.body], minlength=len(cut.sizes_ml)) * voxel_ml
     return replace(cut, sizes_ml=np.where(within_ml >= INSIDE_SHARE * cut.sizes_ml, cut.sizes_ml, 0))
 
@@ -302,9 +307,9 @@ def _blank_notices(blank: Mask) -> Iterator[Notice]:
     for number in range(1, count + 1):
         found = np.flatnonzero(runs == number)
         first, last = int(found[0]) + 1, int(found[-1]) + 1
-        which = f"Slice {first} is" if first == last else f"Slices {first} to {last} are"
-        at_the_end = first == 1 or last == len(blank)
-        then = "not looked at" if at_the_end else "the lungs there are taken from the neighbours"
+        which, whose = (f"Slice {first} is", "its") if first == last else (f"Slices {first} to {last} are", "their")
+        at_an_end = first == 1 or last == len(blank)
+        then = "not looked at" if at_an_end else f"the lungs there are taken from {whose} neighbours"
         yield Notice(f"{which} blank (one grey value): {then}.")
 
 
