@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from groundglass.datasets import covid_ct_md, covid_semiseg
 from groundglass.datasets._preparing import prepare_into
+from groundglass.datasets._preparing_case import Job, prepare_case
 from groundglass.errors import ReadError, UsageError, WriteError
 from groundglass.labels import UNKNOWN
 from groundglass.preprocess.preparation import Preparation
@@ -319,6 +321,19 @@ def test_scans_are_cropped_to_their_lungs_and_keep_their_numbers(tmp_path):
     assert all(info.box != (0, 0, info.height, info.width) for info in first)
     middle = store.prepared(len(first) // 2)
     assert (middle > 0.1).any(axis=0).all()  # the crop fills the picture from left to right
+
+
+def test_a_blank_slice_of_a_scan_is_no_slice_to_train_on(tmp_path):
+    cases = covid_ct_md.read(ct_md(tmp_path / "data"))
+    case = cases.loaders[0]()
+    hu = case.images.hu.copy()
+    hu[24] = 0
+    blank = replace(case, images=replace(case.images, hu=hu))
+    numbers = [
+        {info.position for info in prepare_case(one, Job(tmp_path / name, Preparation(size=(64, 64)), b"")).slices}
+        for one, name in ((case, "whole"), (blank, "blank"))
+    ]
+    assert numbers[0] - numbers[1] == {case.positions[24]}
 
 
 def test_an_index_survives_its_csv(made):

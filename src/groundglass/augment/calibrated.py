@@ -1,7 +1,7 @@
 """Strong augmentation of pictures whose grey values are Hounsfield units: it leaves them nearly what they are.
 
-How dense a lesion is tells ground glass from consolidation, and gamma and wide contrast take that away: a network that
-was trained with them told the two apart worse than the blurred picture by itself (docs/experiments.md).
+How dense a lesion is tells ground glass from consolidation, and gamma and wide contrast blur that. So far nothing has
+been gained by it (docs/experiments.md).
 """
 
 from __future__ import annotations

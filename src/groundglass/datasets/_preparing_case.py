@@ -15,6 +15,7 @@ from groundglass import __version__
 from groundglass.datasets._case import Case
 from groundglass.labels import Tissue
 from groundglass.preprocess.calibrate import Calibration, calibrate, histogram
+from groundglass.preprocess.gaps import blank_slices
 from groundglass.preprocess.lung import LungField, find_lungs
 from groundglass.preprocess.lung_labels import narrow
 from groundglass.preprocess.morphology import Mask
@@ -154,7 +155,8 @@ def _in_hounsfield(case: Case, job: Job) -> list[_Ready]:
     if isinstance(case.images, Scan):
         hu = np.rint(np.clip(case.images.hu, -32768, 32767)).astype(np.int16)
         field = find_lungs(case.images) if wanted or not whole else None
-        boxes = (None,) * len(hu) if whole or field is None else lung_boxes(field.mask, preparation)
+        seen = None if whole or field is None else field.mask & ~blank_slices(hu)[:, None, None]
+        boxes = (None,) * len(hu) if seen is None else lung_boxes(seen, preparation)
         return [
             _Ready(number, plane, box, None, _field_in(field, number) if wanted else None)
             for number, (plane, box) in enumerate(zip(hu, boxes, strict=True))
