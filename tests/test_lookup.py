@@ -39,7 +39,7 @@ def test_a_path_is_no_name():
 
 
 def test_a_file_without_a_class_of_its_name_is_no_choice():
-    with pytest.raises(UsageError, match=r"'geometry' .* has no class of its name. Expected one of strong, weak"):
+    with pytest.raises(UsageError, match=r"'geometry' .* no class .* Expected one of calibrated, strong, weak"):
         find("groundglass.augment", "geometry")
 
 
