@@ -299,23 +299,6 @@ def batches_of(made, store, place, groups=(3, 4, 8)):
     return runs._batches(made, place, run, dealt, None, {})
 
 
-@pytest.mark.parametrize("method", names("groundglass.methods"))
-def test_padding_is_taught_as_no_lesion_where_unlabelled_slices_are_learnt_from(store, method):
-    """Rows 2 to 28 of 32 show a slice; nobody is told background from lung elsewhere."""
-    plain = {"method": method, "training": TRAINING | {"augmentation": "none"}}
-    labelled, bare = batches_of(recipe(plain), store, (0, 1)).at(0)
-    padding = torch.ones(32, 32, dtype=bool)
-    padding[2:29] = False
-    assert labelled.label_set[:, padding].unique().tolist() == [15 if bare is None else 3]
-    assert set(labelled.label_set[:, ~padding].unique().tolist()) <= {3, 4, 8}
-
-
-def test_padding_stays_unknown_where_no_lesion_is_no_answer(store):
-    plain = {"method": "mean_teacher", "training": TRAINING | {"augmentation": "none"}}
-    labelled, _ = batches_of(recipe(plain), store, (0, 1), groups=(1, 6, 8)).at(0)  # lung and ground glass in one
-    assert labelled.label_set[:, 30:].unique().tolist() == [15]
-
-
 def test_no_stage_and_no_round_repeats_the_batches_of_another(store):
     """The first has the seed of the recipe, whatever follows."""
     plain = {"method": "mean_teacher", "training": TRAINING}

@@ -23,7 +23,7 @@ from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
 from groundglass.inference.predict import answers, channels_of
 from groundglass.io.atomic import make_folder
-from groundglass.labels import NOT_LESION, UNKNOWN, Region, Tissue, inside, outside
+from groundglass.labels import UNKNOWN, Region, inside, outside
 from groundglass.levels import Finished, Level
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
@@ -413,12 +413,11 @@ def _batches(
     own = 0 if share is None else min(max(round(share * training.batch), 1), training.batch - 1)
     soft = method_of(stage.method).takes_soft and any(made[number].groups is not None for number in guessed)
     nothing = (None, np.zeros((len(run.groups), *store.preparation.size), np.float32)) if soft else ()
-    taught = _taught_of_padding(run.groups) if bare else UNKNOWN
 
     def load(index: int) -> Any:
         chosen = everything[index]
         if index < len(known):
-            return *_labelled(store, chosen, prior, taught), *nothing
+            return *_labelled(store, chosen, prior), *nothing
         picture, labels = store.prepared(chosen), made[chosen]
         if soft and labels.groups is not None:
             return picture, np.full(picture.shape, UNKNOWN, np.uint8), None, labels.read_soft(chosen)
@@ -453,21 +452,8 @@ def score(
     return counts
 
 
-def _taught_of_padding(groups: Sequence[int]) -> Tissue:
-    """What labelled slices say of their padding where slices without labels are learnt from too: that it is no lesion.
-
-    Else methods learn from what a network makes up there, in a third of a picture. It tells no background from lung;
-    unknown where the groups do not part both from lesions.
-    """
-    parted = all(not group & NOT_LESION or not group & ~NOT_LESION for group in groups)
-    return NOT_LESION if parted else UNKNOWN
-
-
-def _labelled(store: Store, number: int, prior: priors.Priors | None, taught: Tissue) -> Any:
-    sets = store.prepared_label_set(number)
-    if sets is not None and taught != UNKNOWN:
-        sets = np.where(store.frame(number).padding, np.uint8(taught), sets)
-    sample = store.prepared(number), sets
+def _labelled(store: Store, number: int, prior: priors.Priors | None) -> Any:
+    sample = store.prepared(number), store.prepared_label_set(number)
     return sample if prior is None else (*sample, prior.of(number))
 
 
