@@ -123,8 +123,7 @@ def train(
     groups = _groups(recipe, store, dealt)
     _check_prior(recipe, launch)
     _check_labels(recipe, launch)
-    _check_averages(recipe)
-    _check_crops(recipe, store)
+    _check_training(recipe, store)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -208,7 +207,8 @@ def _check_labels(recipe: Recipe, launch: processes.Launch) -> None:
             )
 
 
-def _check_averages(recipe: Recipe) -> None:
+def _check_training(recipe: Recipe, store: Store) -> None:
+    size = store.preparation.size
     for stage in (*recipe.stage, *(recipe.prior.stage if recipe.prior else ())):
         if method_of(stage.method).is_average and stage.training.ema:
             raise UsageError(
@@ -216,14 +216,9 @@ def _check_averages(recipe: Recipe) -> None:
                 expected="training.ema = 0",
                 remedy="Say so; how slowly its own moves is stage.settings.ema.",
             )
-
-
-def _check_crops(recipe: Recipe, store: Store) -> None:
-    for stage in (*recipe.stage, *(recipe.prior.stage if recipe.prior else ())):
-        crop, size = stage.training.crop, store.preparation.size
-        if crop is not None and crop > min(size):
+        if stage.training.crop is not None and stage.training.crop > min(size):
             raise UsageError(
-                f"Squares of {crop} pixels out of pictures of {size[0]} x {size[1]}.",
+                f"Squares of {stage.training.crop} pixels out of pictures of {size[0]} x {size[1]}.",
                 expected="no larger than they are",
                 remedy="Lower training.crop, or prepare larger pictures.",
             )

@@ -47,3 +47,11 @@ def test_a_reader_that_has_had_enough_is_no_fault():
     ended = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_the_default_codes_are_the_ones_that_errors_name():
+    """The command may not import the other before it is asked to: numpy would come along."""
+    from groundglass.cli.options import OUR_CODES
+    from groundglass.evaluation.pairs import DEFAULT_CODES
+
+    assert OUR_CODES == DEFAULT_CODES

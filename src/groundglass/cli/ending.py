@@ -31,10 +31,20 @@ def ending() -> Iterator[None]:
     except KeyboardInterrupt:
         _end("Interrupted; what was not finished was not written.", 130)
     except Exception as error:
-        _end(*told(error))
+        _end(*in_a_line(error))
 
 
-def told(error: Exception) -> tuple[str, int]:
+@contextmanager
+def computing() -> Iterator[None]:
+    """The same of a command that computes with torch, which is imported here and not before."""
+    with ending():
+        from groundglass.cli.tuning import tune_for_torch
+
+        tune_for_torch()
+        yield
+
+
+def in_a_line(error: Exception) -> tuple[str, int]:
     """An error in a line, and the exit code that goes with it."""
     if isinstance(error, GroundglassError):
         return str(error), error.exit_code
@@ -42,7 +52,7 @@ def told(error: Exception) -> tuple[str, int]:
         return "Out of memory. Expected room for the whole scan. Close other programs or use a larger machine.", 1
     if isinstance(error, OSError) and error.errno:
         reason = os.strerror(error.errno)  # the error's own words hold a path
-        return f"The system refused: {reason}. Expected a disk and a terminal that work. Look, and try again.", 1
+        return f"The system refused: {reason}. Expected a disk and a terminal that work. Check them and try again.", 1
     # a fault of ours: its message may hold a path or header text, so it is not shown
     place = _last_place_of_ours(error)
     return f"A fault in groundglass {__version__} ({type(error).__name__} in {place}). Please report it.", 1

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from groundglass.cli.ending import ending
+from groundglass.cli.ending import computing, ending
 from groundglass.cli.options import OUR_CODES, Cropped, Key, Orientation, Quiet, Series, TruthCodes, Window
 
 explain = typer.Typer(name="explain", no_args_is_help=True, help="What models and methods show of themselves.")
@@ -21,10 +21,7 @@ def _explain_inpainting(
     slices: Annotated[int, typer.Option(min=1, max=64, help="How many, evenly spread over the store.")] = 6,
 ) -> None:
     """What a coach erases of slices and a network fills in (PNG, CSV). It shows patients."""
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.explain_inpainting import run_inpainting
 
         run_inpainting(run, store, output, slices)
@@ -52,10 +49,7 @@ def _explain_maps(
     quiet: Quiet = False,
 ) -> None:
     """What a model shows of itself on a slice: reconstruction, confidence, edges, coarser answers. Pictures, a page."""
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.explain_maps import Options, explain_maps
 
         options = Options(
@@ -98,10 +92,7 @@ def _explain_samples(
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 0,
 ) -> None:
     """What svae, stitchnet or stichnet2020 makes of slices and of nothing, and whether its styles collapsed."""
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.explain_samples import run_samples
 
         run_samples(run, store, output, slices, samples, seed)
@@ -156,10 +147,7 @@ def _explain_styles(
     quiet: Quiet = False,
 ) -> None:
     """A scan if all of it were one tissue, stitched again, and with more or less of a lesion: volumes, a page."""
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.explain_styles import Options, explain_styles
 
         options = Options(

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from groundglass.cli.ending import ending
+from groundglass.cli.ending import computing
 
 models = typer.Typer(
     name="models",
@@ -32,10 +32,7 @@ def _models_export(
     ] = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Write what predicts of a model, without paths of yours; says how far its answers are from the model's."""
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.models_export import run_export
 
         run_export(model, output, half, name, source)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from groundglass.cli.ending import ending
+from groundglass.cli.ending import computing, ending
 from groundglass.cli.options import (
     OUR_CODES,
     Codes,
@@ -95,10 +95,7 @@ def _study(
     quiet: bool,
     jobs: int,
 ) -> None:
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.processes import require_alone
         from groundglass.cli.study import Options, run_study
 

@@ -12,7 +12,7 @@ import typer
 
 from groundglass import __version__
 from groundglass.cli import group_datasets, group_explain, group_models, group_study
-from groundglass.cli.ending import ending
+from groundglass.cli.ending import computing, ending
 from groundglass.cli.options import (
     OUR_CODES,
     Codes,
@@ -213,10 +213,7 @@ def _train(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe to a checkpoint; a run that was stopped goes on where it was. Several processes: by torchrun."""
-    with ending():
-        from groundglass.cli.tuning import tune_for_torch
-
-        tune_for_torch()
+    with computing():
         from groundglass.cli.train import run_train
 
         run_train(recipe, output, store, fold, tensorboard, quiet)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass import __version__
-from groundglass.cli.ending import told
+from groundglass.cli.ending import in_a_line
 from groundglass.cli.key import load_key
 from groundglass.cli.phases import Phases
 from groundglass.cli.window import parse_window
@@ -119,7 +119,7 @@ def segment_all(scans: Sequence[str], output: Path, options: Options) -> None:
                 scan, output, options, window, segmenter=segmenter, own_folder=True, done=frozenset(done)
             )
         except Exception as error:  # a fault in one, too, or too little memory for it
-            message, exit_code = told(error)
+            message, exit_code = in_a_line(error)
             sys.stderr.write(f"groundglass: scan {number} of {len(scans)}: {message}\n")
             failed = max(failed, exit_code)
         else:

@@ -203,9 +203,9 @@ def _run_apart(split: Split, options: Options, made: tuple[Recipe, Trial], tell:
 def _run(recipe: Recipe, trial: Trial, split: Split, options: Options, watch: runs.Watch) -> list[Row]:
     folder = options.output / "runs" / f"{trial.digest}-{trial.labels}-{trial.seed}-{trial.fold}"
     store, spent = open_store(options.store), folder / SPENT_FILE
-    watch = written_down(watch, spent, lambda stage: (f"run/{stage.relative_to(folder).as_posix()}", "training"))
+    watch = written_down(watch, spent, lambda stage: (stage.relative_to(folder.parent).as_posix(), "training"))
     method, dealt = runs.train(recipe, store, folder, watch, split=split)
-    minutes = sum(cost.minutes for cost in costs(read_sittings(spent), ["run"]).values())
+    minutes = sum(cost.minutes for cost in costs(read_sittings(spent), [folder.name]).values())
     counts = runs.score(method, store, dealt.test, in_tiles=recipe.tiles)
     shutil.rmtree(folder)  # its rows are what is kept
     groups = {info.id: info.group for info in store.slices}

@@ -80,17 +80,18 @@ def _check_origin(slices: Sequence[Slice]) -> None:
 
     A frame of reference for each slice is what careless anonymisers leave, and says nothing.
     """
-    for keyword, found, one in (
-        ("PatientID", "The series holds slices of {} patients.", "patient"),
-        ("FrameOfReferenceUID", "The slices have {} frames of reference.", "frame of reference"),
-    ):
-        count = len({word(plane.dataset, keyword) for plane in slices} - {""})
-        if 1 < count < len(slices) or (count > 1 and keyword == "PatientID"):
-            raise ScanError(
-                found.format(count),
-                expected=f"one {one}",
-                remedy="Export each patient and acquisition as a series of its own.",
-            )
+    patients, frames = (
+        len({word(plane.dataset, keyword) for plane in slices} - {""})
+        for keyword in ("PatientID", "FrameOfReferenceUID")
+    )
+    if patients > 1:
+        found, one = f"The series holds slices of {patients} patients.", "patient"
+    elif 1 < frames < len(slices):
+        found, one = f"The slices have {frames} frames of reference.", "frame of reference"
+    else:
+        return
+    remedy = "Export each patient and acquisition as a series of its own."
+    raise ScanError(found, expected=f"one {one}", remedy=remedy)
 
 
 def _check_same(keyword: str, values: Sequence[tuple[float, ...] | None], tolerance: float) -> None:
