@@ -167,7 +167,10 @@ def test_blank_slices_at_an_end_count_as_not_there():
 def test_lungs_that_the_scan_cuts_off_are_told(slices, reached):
     field = find_lungs(Scan(draw().hu[slices], AFFINE))
     assert _texts(field) == (
-        [f"The lungs reach the {reached}: the scan does not hold all of them, and volumes are of what was scanned."]
+        [
+            f"The lungs reach the {reached}: the scan does not hold all of them. "
+            "Volumes are of what was scanned, and there is no six-zone score."
+        ]
         if reached
         else []
     )

@@ -348,6 +348,6 @@ def _more_notices(*, cut_off: bool, ends: tuple[bool, bool], left_out_ml: float)
     reached = [name for name, cut in zip(("first slice (feet)", "last slice (head)"), ends, strict=True) if cut]
     if reached:
         yield Notice(
-            f"The lungs reach the {' and the '.join(reached)}: the scan does not hold all of them, and volumes are of "
-            "what was scanned."
+            f"The lungs reach the {' and the '.join(reached)}: the scan does not hold all of them. Volumes are of what "
+            "was scanned, and there is no six-zone score."
         )
