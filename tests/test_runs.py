@@ -332,6 +332,18 @@ def test_a_rate_of_an_encoder_wants_an_encoder(store, tmp_path):
     runs.train(recipe(plain, network=encoded), store, tmp_path / "other")
 
 
+def test_methods_that_look_at_unlabelled_slices_are_told_what_is_padding(store):
+    """Of squares of oblong slices a part is; supervised training, which learns of no unknown pixel, is not told."""
+    plain = {"training": TRAINING | {"augmentation": "none", "unlabelled_augmentation": "none"}}
+    both = batches_of(recipe({"method": "mean_teacher"} | plain), store, (0, 1)).at(0)
+    paddings = [store.frame(number).padding for number in range(len(store))]
+    for batch in both:
+        for shown, image in zip(batch.shown, batch.image, strict=True):
+            assert any(np.array_equal(~shown.numpy(), padding) for padding in paddings)
+            assert not image[0][~shown].any()
+    assert batches_of(recipe({"method": "supervised"} | plain), store, (0, 1)).at(0)[0].shown is None
+
+
 def test_squares_are_cut_out_of_labelled_and_unlabelled_slices_alike(store, tmp_path):
     made = recipe({"method": "mean_teacher", "training": TRAINING | {"crop": 16}})
     labelled, bare = batches_of(made, store, (0, 1)).at(0)

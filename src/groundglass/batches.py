@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -17,12 +18,14 @@ class Labelled:
         prior: (B, K, H, W), what another model said, for networks that take one.
         soft: (B, K, H, W), labels that are probabilities of the groups and no sets, which are 15 there; they sum to 1,
             or to less where less is known, 0 where nothing is.
+        shown: (B, H, W), bool: where there is something of the slice, not the padding around it; None: everywhere.
     """
 
     image: Tensor
     label_set: Tensor
     prior: Tensor | None = None
     soft: Tensor | None = None
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +35,12 @@ class Unlabelled:
     Attributes:
         image: (B, 1, H, W), float32, windowed to [0, 1].
         prior: (B, K, H, W), what another model said, for networks that take one.
+        shown: (B, H, W), bool: where there is something of the slice, not the padding around it; None: everywhere.
     """
 
     image: Tensor
     prior: Tensor | None = None
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,12 @@ class Progress:
     step: int
     steps: int
     minibatch: int = 0
+
+
+def shown_in(*batches: Labelled | Unlabelled | None) -> Tensor | None:
+    """Where batches, one after the other, show something of a slice: (B, H, W), bool; None: everywhere."""
+    parts = [batch for batch in batches if batch is not None]
+    if all(batch.shown is None for batch in parts):
+        return None
+    every = [torch.ones_like(batch.image[:, 0], dtype=torch.bool) for batch in parts]
+    return torch.cat([all_ if one.shown is None else one.shown for one, all_ in zip(parts, every, strict=True)])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from groundglass import __version__, handover, levels, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
 from groundglass.engine import processes
 from groundglass.engine.fit import STATE_FILE, Report, fit, precision_of
-from groundglass.engine.loaders import Batches, Pool
+from groundglass.engine.loaders import Batches, Pool, Sample
 from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
@@ -402,25 +402,33 @@ def _batches(
     training = stage.training
     guessed = () if stage.labels is None else tuple(sorted(made))
     known = () if stage.labels is not None and stage.labels.instead else dealt.train
-    bare = dealt.unlabelled if method_of(stage.method).takes_unlabelled else ()
+    takes_unlabelled = method_of(stage.method).takes_unlabelled
+    bare = dealt.unlabelled if takes_unlabelled else ()
     everything = (*known, *guessed)
     share = None if stage.labels is None else stage.labels.share
     own = 0 if share is None else min(max(round(share * training.batch), 1), training.batch - 1)
     soft = method_of(stage.method).takes_soft and any(made[number].groups is not None for number in guessed)
-    nothing = (None, np.zeros((len(run.groups), *store.preparation.size), np.float32)) if soft else ()
+    nothing = np.zeros((len(run.groups), *store.preparation.size), np.float32) if soft else None
 
-    def load(index: int) -> Any:
+    def look(chosen: int) -> Sample:
+        shown = ~store.frame(chosen).padding if takes_unlabelled else None  # nobody else asks
+        return Sample(store.prepared(chosen), shown=shown)
+
+    def load(index: int) -> Sample:
         chosen = everything[index]
         if index < len(known):
-            return *_labelled(store, chosen, prior), *nothing
-        picture, labels = store.prepared(chosen), made[chosen]
+            sets = store.prepared_label_set(chosen)
+            said = None if prior is None else prior.of(chosen)
+            return replace(look(chosen), label_set=sets, prior=said, soft=nothing)
+        labels = made[chosen]
         if soft and labels.groups is not None:
-            return picture, np.full(picture.shape, UNKNOWN, np.uint8), None, labels.read_soft(chosen)
-        return picture, labels.read(chosen), *nothing
+            sets = np.full(store.preparation.size, UNKNOWN, np.uint8)
+            return replace(look(chosen), label_set=sets, soft=labels.read_soft(chosen))
+        return replace(look(chosen), label_set=labels.read(chosen), soft=nothing)
 
     return Batches(
         labelled=Pool(len(known) if own else len(everything), load),
-        unlabelled=Pool(len(bare), lambda i: (store.prepared(bare[i]), None)) if bare else None,
+        unlabelled=Pool(len(bare), lambda i: look(bare[i])) if bare else None,
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=_seed(recipe, place),
         augment=make_augmentation(training.augmentation, training.crop),
@@ -445,11 +453,6 @@ def score(
             known = true | outside(truth, region)
             counts[store.slices[number].id, region] = count(whole[channels].sum(axis=0) > 0.5, true, known)
     return counts
-
-
-def _labelled(store: Store, number: int, prior: priors.Priors | None) -> Any:
-    sample = store.prepared(number), store.prepared_label_set(number)
-    return sample if prior is None else (*sample, prior.of(number))
 
 
 def _method(

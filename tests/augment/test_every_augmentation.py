@@ -75,6 +75,21 @@ def test_an_unlabelled_batch_stays_one_and_gets_the_same_image(augment, batch):
     assert torch.equal(new.image, augment(batch, seeded()).image)
 
 
+def test_what_is_shown_moves_with_the_image(augment, batch):
+    """Slices that are white where they are shown and black in the padding: hidden pixels are not brighter."""
+    shown = torch.zeros(6, 32, 32, dtype=torch.bool)
+    shown[:, 6:26] = True
+    calm = replace(
+        augment, brightness=0.0, contrast=0.0, **{n: 0.0 for n in ("noise", "cutout_share") if hasattr(augment, n)}
+    )
+    for seed in range(5):
+        new = calm(Unlabelled(shown[:, None].float(), shown=shown), seeded(seed))
+        assert new.shown.dtype == torch.bool
+        assert 0.3 < new.shown.float().mean() < 0.8
+        assert ((new.image.squeeze(1) > 0.5) == new.shown).float().mean() > 0.95
+    assert augment(batch, seeded()).shown is None
+
+
 def test_oblong_images_are_served(augment):
     new = augment(Labelled(torch.rand(2, 1, 32, 48), torch.full((2, 32, 48), 3, dtype=torch.uint8)), seeded())
     assert new.image.shape == (2, 1, 32, 48)

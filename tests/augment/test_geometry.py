@@ -67,7 +67,10 @@ def test_a_grid_that_stands_still_changes_nothing():
 def test_what_lies_outside_is_0_unknown_and_undecided():
     batch = drawn((1, 16, 16))
     prior = torch.tensor([0.7, 0.2, 0.1]).view(1, 3, 1, 1).expand(-1, -1, 16, 16)
-    found = warp(Labelled(batch.image, batch.label_set, prior), moved((3, 0)))
+    everything = torch.ones(1, 16, 16, dtype=torch.bool)
+    found = warp(Labelled(batch.image, batch.label_set, prior, shown=everything), moved((3, 0)))
+    assert found.shown[..., :13].all()
+    assert not found.shown[..., 13:].any()
     assert torch.equal(found.label_set[..., :13], batch.label_set[..., 3:])
     assert (found.label_set[..., 13:] == 15).all()
     torch.testing.assert_close(found.image[..., :13], batch.image[..., 3:], rtol=0, atol=1e-5)

@@ -197,9 +197,20 @@ def test_a_batch_takes_so_many_slices_of_a_second_pool_and_every_one_of_each_in_
     assert (len(times), max(times.values())) == (4, 2)  # six draws of four
 
 
+def test_what_one_slice_of_a_pool_has_all_have():
+    whole = load(0).image >= 0
+    for lacking in ((), (0,)):
+        pool = Pool(2, lambda i, lacking=lacking: replace(load(i), shown=None if i in lacking else whole))
+        if not lacking:
+            assert all(batch.shown.all() for batch in batches(labelled=pool, unlabelled=pool, sizes=(2, 2)).at(0))
+            continue
+        with pytest.raises(ValueError, match="some have what others lack"):
+            batches(labelled=pool).at(0)
+
+
 def test_unlabelled_slices_are_augmented_by_their_own():
     pools = {"labelled": Pool(1, load), "unlabelled": Pool(1, load), "sizes": (1, 1)}
-    plain = torch.from_numpy(load(0)[0])
+    plain = torch.from_numpy(load(0).image)
     for own, changed in ((None, (True, False)), (jitter, (True, True))):
         found = batches(**pools, augment_unlabelled=own).at(0)
         assert tuple(not torch.equal(batch.image[0, 0], plain) for batch in found) == changed

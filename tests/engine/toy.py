@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from groundglass.engine.loaders import Batches, Pool
+from groundglass.engine.loaders import Batches, Pool, Sample
 from groundglass.methods._method import Method, Update
 from groundglass.recipe import Training
 
@@ -61,7 +61,7 @@ class Plain(Toy):
 def load(index):
     rng = np.random.default_rng(index)
     image = rng.random((8, 8), dtype=np.float32)
-    return image, (image > 0.5).astype(np.uint8) + 1
+    return Sample(image, (image > 0.5).astype(np.uint8) + 1)
 
 
 def jitter(batch, generator):

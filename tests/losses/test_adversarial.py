@@ -16,13 +16,19 @@ def test_eq_12_by_hand():
     assert adversarial_loss(logits_of(0.5, 0.25)).item() == pytest.approx((log(2) + log(4)) / 2)
 
 
-def test_eq_14_by_hand_and_unknown_pixels_have_no_label():
-    """Predictions at 0.5 and 0.75: log 2 and log 4; labels at 0.8 and, unknown, 0.1: log 1.25 alone."""
+def test_eq_14_by_hand_and_unknown_pixels_count_for_neither():
+    """Predictions at 0.5 and, unknown, 0.75: log 2 alone; labels at 0.8 and, unknown, 0.1: log 1.25 alone."""
     known = torch.tensor([[[True, False]]])
     fake, real = discriminator_loss(logits_of(0.5, 0.75), logits_of(0.8, 0.1), known)
-    assert fake.item() == pytest.approx((log(2) + log(4)) / 2)
+    assert fake.item() == pytest.approx(log(2))
     assert real.item() == pytest.approx(log(1.25))
-    assert discriminator_loss(logits_of(0.5, 0.75), logits_of(0.8, 0.1), known & False)[1] == 0
+    assert discriminator_loss(logits_of(0.5, 0.75), logits_of(0.8, 0.1), known & False) == (0, 0)
+
+
+def test_padding_is_not_to_deceive_and_has_no_pseudo_label():
+    shown = torch.tensor([[[True, False]]])
+    assert adversarial_loss(logits_of(0.5, 0.25), shown).item() == pytest.approx(log(2))
+    assert refined_labels(torch.zeros(1, 3, 1, 2), logits_of(0.9, 0.9), OUTPUTS, 0.2, shown).tolist() == [[[3, 15]]]
 
 
 def test_eq_13_by_hand():

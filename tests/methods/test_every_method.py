@@ -1,6 +1,7 @@
 """What holds for every method of the folder."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from groundglass.lookup import find, find_module, names
 from groundglass.methods._ladder import OfLadder
 from groundglass.methods._method import Method
 from groundglass.methods._step import noise_of
+from groundglass.methods.inpainting import Inpainting
 from groundglass.networks.stichnet2020 import StichNet2020
 from groundglass.networks.unet import UNet
 
@@ -139,6 +141,53 @@ def test_losses_are_finite_scalars(method, batches):
     for update in method.train().updates(*batches, Progress(0, 10)):
         assert update.losses
         assert all(loss.shape == () and loss.isfinite() for loss in update.losses.values())
+
+
+UNSHOWN = {  # what a batch of nothing but padding costs nothing of
+    "bcp": (),  # of two mixed slices: tests/methods/test_bcp.py
+    "cps": ("cross_first", "cross_second"),
+    "entropy_minimisation": ("entropy",),
+    "fixmatch": ("strong",),
+    "inpainting": ("logits",),
+    "jin2022": ("semi_supervised", "adversarial"),
+    "mean_teacher": ("consistency",),
+    "stichnet2020": ("labelled", "unlabelled", "swap", "shares"),
+    "stitchnet": ("labelled", "unlabelled", "swap", "shares"),
+    "svae": ("likelihood",),
+    "ua_mt": ("consistency",),
+    "unimatch": ("features", "strong"),
+}
+
+
+def losses_of(method, batches, seen):
+    """With so much of the slices shown; None: nothing is said of it."""
+    there = {field.name for field in fields(method.config)}
+    sure = 1.0 if "passes" in there else 0.1  # of doubt, of confidence
+    wanted = {"swap": 1.0, "shares": 1.0, "threshold": sure}
+    method.config = replace(method.config, **{name: wanted[name] for name in there & wanted.keys()})
+    shown = None if seen is None else torch.full_like(batches[0].label_set, seen, dtype=torch.bool)
+    both = [replace(batch, shown=shown) for batch in batches]
+    with torch.no_grad():
+        updates = list(method.train().updates(*both, Progress(0 if isinstance(method, Inpainting) else 6, 10)))
+    return {name: loss for update in updates for name, loss in update.losses.items()}
+
+
+def test_padding_costs_nothing(method, batches):
+    """Of a method that looks at slices without labels; the rest never learns from what has none."""
+    name = type(method).__module__.rpartition(".")[2]
+    assert (name in UNSHOWN) == method.takes_unlabelled
+    nothing, everything = losses_of(method, batches, False), losses_of(method, batches, True)
+    for loss in UNSHOWN.get(name, ()):
+        assert nothing[loss] == 0
+        assert everything[loss] != 0
+
+
+def test_where_everything_is_shown_all_is_as_without_a_mask(method, batches):
+    other = deepcopy(method)  # a step moves batch statistics
+    plain, told = losses_of(method, batches, None), losses_of(other, batches, True)
+    assert plain.keys() == told.keys()
+    for name, loss in plain.items():
+        torch.testing.assert_close(told[name], loss, msg=name)
 
 
 def test_learns_from_slices_of_which_nothing_is_known_without_breaking(method, batches):

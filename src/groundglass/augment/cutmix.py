@@ -68,9 +68,9 @@ def boxes(size: tuple[int, int], tall: Tensor, wide: Tensor, generator: torch.Ge
 
 
 def cutmix(batch: Batch, generator: torch.Generator, share: float = 1.0) -> Batch:
-    """The batch with a rectangle of its partner put into about a share of the samples: image, labels, prior."""
+    """The batch with a rectangle of its partner put into about a share of the samples: image, labels, all of it."""
     cut = cuts(tuple(batch.image.shape), generator, batch.image.device, share)
-    return for_each_field(batch, cut.paste, cut.paste, cut.paste)
+    return for_each_field(batch, cut.paste)
 
 
 def _stretch(length: int, part: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ side instead of 1.1 %.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import pi
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ def symmetries(batch: Batch, generator: torch.Generator) -> Batch:
     def turned(planes: Tensor) -> Tensor:
         return torch.stack([symmetry(plane, which) for plane, which in zip(planes, turns, strict=True)])
 
-    return for_each_field(batch, turned, turned, turned)
+    return for_each_field(batch, turned)
 
 
 def sampling_grid(
@@ -116,33 +116,33 @@ def sampling_grid(
 def warp(batch: Batch, grid: Tensor) -> Batch:
     """The batch sampled at ``grid`` (B, H', W', 2): image and prior linearly, label sets from the nearest pixel.
 
-    Outside the image lie 0, the label set 15, the prior 1 / K, and soft labels of 0: nothing is known there.
+    Outside the image lie 0, the label set 15, the prior 1 / K, and soft labels of 0: nothing is known or shown there.
     """
     grid = grid.to(batch.image)
 
     def image(planes: Tensor) -> Tensor:
         return F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    def sets(planes: Tensor) -> Tensor:
+    def nearest(planes: Tensor) -> Tensor:
         floats = planes.unsqueeze(1).to(grid)
         near = F.grid_sample(floats, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-        found = near.squeeze(1).to(torch.uint8)
+        return near.squeeze(1).to(planes.dtype)
+
+    def sets(planes: Tensor) -> Tensor:
+        found = nearest(planes)
         return found.masked_fill_(found == 0, int(UNKNOWN))  # 0 is no set: only what lies outside is 0
 
     def prior(planes: Tensor) -> Tensor:
         even = 1 / planes.shape[1]
         return image(planes - even) + even
 
-    return for_each_field(batch, image, sets, prior)
+    return for_each_field(batch, image, label_set=sets, prior=prior, shown=nearest)
 
 
-def for_each_field(batch: Batch, image: Change, sets: Change, prior: Change) -> Batch:
-    """The batch with each of its fields changed by a function of its own; soft labels as images are."""
-    changed: dict[str, Any] = {"image": image(batch.image)}
-    if isinstance(batch, Labelled):
-        changed["label_set"] = sets(batch.label_set)
-        if batch.soft is not None:
-            changed["soft"] = image(batch.soft)
-    if batch.prior is not None:
-        changed["prior"] = prior(batch.prior)
+def for_each_field(batch: Batch, change: Change, **other: Change) -> Batch:
+    """The batch with each of its fields changed: by a function of its own where it has one, else as the image is."""
+    there = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    changed: dict[str, Any] = {
+        name: other.get(name, change)(planes) for name, planes in there.items() if planes is not None
+    }
     return replace(batch, **changed)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,13 +21,6 @@ from torch import Tensor
 from groundglass.batches import Labelled, Unlabelled
 
 Plane = NDArray[np.float32]
-# Image in [0, 1] and label sets or None, both (H, W); then, where all slices of a pool have one, prior and soft labels,
-# (K, H, W).
-Sample = (
-    tuple[Plane, NDArray[np.uint8] | None]
-    | tuple[Plane, NDArray[np.uint8], Plane]
-    | tuple[Plane, NDArray[np.uint8], Plane | None, Plane]
-)
 Batch = TypeVar("Batch", Labelled, Unlabelled)
 
 
@@ -39,6 +32,24 @@ class Augment(Protocol):
 
 
 _LABELLED, _UNLABELLED, _GUESSED = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A slice of a pool; what one of its slices has, all have.
+
+    Attributes:
+        image: (H, W), [0, 1].
+        label_set: (H, W).
+        prior, soft: (K, H, W).
+        shown: (H, W), where the image is no padding.
+    """
+
+    image: Plane
+    label_set: NDArray[np.uint8] | None = None
+    prior: Plane | None = None
+    soft: Plane | None = None
+    shown: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,24 +86,26 @@ class Batches:
 
     def at(self, number: int) -> tuple[Labelled, Unlabelled | None]:
         """The batch of this number."""
-        image, label_set, *more = self._labelled(number)
-        if image is None or label_set is None:
+        found = self._labelled(number)
+        label_set = _stacked([sample.label_set for sample in found])
+        if label_set is None:
             raise ValueError("a labelled pool gave slices without labels")
-        labelled = self._augmented(Labelled(image, label_set, *more), self.augment, _LABELLED, number)
+        prior, soft = _stacked([sample.prior for sample in found]), _stacked([sample.soft for sample in found])
+        known = Labelled(_images(found), label_set, prior, soft, _stacked([sample.shown for sample in found]))
+        labelled = self._augmented(known, self.augment, _LABELLED, number)
         if self.unlabelled is None:
             return labelled, None
-        image, *_ = _stacked(self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number))
-        if image is None:
-            raise ValueError("a pool gave slices without pictures")
-        return labelled, self._augmented(Unlabelled(image), self.augment_unlabelled, _UNLABELLED, number)
+        found = self._draw(self.unlabelled, _UNLABELLED, self.sizes[1], number)
+        bare = Unlabelled(_images(found), shown=_stacked([sample.shown for sample in found]))
+        return labelled, self._augmented(bare, self.augment_unlabelled, _UNLABELLED, number)
 
-    def _labelled(self, number: int) -> list[Tensor | None]:
+    def _labelled(self, number: int) -> list[Sample]:
         """Of both pools that have labels."""
         if self.guessed is None:
-            return _stacked(self._draw(self.labelled, _LABELLED, self.sizes[0], number))
+            return self._draw(self.labelled, _LABELLED, self.sizes[0], number)
         pool, size = self.guessed
         known = self._draw(self.labelled, _LABELLED, self.sizes[0] - size, number)
-        return _stacked([*known, *self._draw(pool, _GUESSED, size, number)])
+        return [*known, *self._draw(pool, _GUESSED, size, number)]
 
     def _draw(self, pool: Pool, kind: int, size: int, number: int) -> list[Sample]:
         first = (number * self.processes + self.rank) * size
@@ -106,11 +119,17 @@ class Batches:
         return augment(batch, torch.Generator().manual_seed(int(entropy[0]) >> 1))
 
 
-def _stacked(samples: Sequence[Sample]) -> list[Tensor | None]:
-    """Images (B, 1, H, W), then label sets, priors, soft labels, as far as the samples go; None for none."""
-    image, *known = zip(*samples, strict=True)
-    more = [None if part[0] is None else torch.from_numpy(np.stack(part)) for part in known]
-    return [torch.from_numpy(np.stack(image))[:, None], *more]
+def _images(samples: Sequence[Sample]) -> Tensor:
+    """(B, 1, H, W)."""
+    return torch.from_numpy(np.stack([sample.image for sample in samples]))[:, None]
+
+
+def _stacked(planes: Sequence[NDArray[Any] | None]) -> Tensor | None:
+    """(B, ...), or None where the slices have none."""
+    there = [plane for plane in planes if plane is not None]
+    if there and len(there) < len(planes):
+        raise ValueError("a pool gave slices of which some have what others lack")
+    return torch.from_numpy(np.stack(there)) if there else None
 
 
 def _drawn(seed: int, kind: int, count: int, place: int) -> int:

@@ -19,22 +19,24 @@ import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 
 from groundglass.losses.pseudo_labels import answered
+from groundglass.losses.shown import mean_of_shown
 
 
-def adversarial_loss(confidence: Tensor) -> Tensor:
+def adversarial_loss(confidence: Tensor, shown: Tensor | None = None) -> Tensor:
     """``-log D(S(I))``: what predictions cost that are told from labels.
 
     Args:
         confidence: (B, 1, H, W), logits of any precision.
+        shown: (B, H, W), bool: what is no padding; None: everything.
 
     Returns:
         A scalar, float32.
     """
-    return F.softplus(-confidence.float()).mean()
+    return mean_of_shown(F.softplus(-confidence.float()).squeeze(1), shown)
 
 
 def discriminator_loss(predicted: Tensor, labelled: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """``-log(1 - D(S(X)))`` and ``-log D(Y)``, the second where the label is known.
+    """``-log(1 - D(S(X)))`` and ``-log D(Y)``, both where the label is known: it would tell the rest by its place.
 
     Args:
         predicted: (B, 1, H, W), the discriminator's logits of predictions.
@@ -42,15 +44,16 @@ def discriminator_loss(predicted: Tensor, labelled: Tensor, known: Tensor) -> tu
         known: (B, H, W), bool: pixels whose label is of one class.
 
     Returns:
-        Two scalars, float32; the second 0 where nothing is known.
+        Two scalars, float32; 0 where nothing is known.
     """
-    fake = F.softplus(predicted.float()).mean()
-    real = F.softplus(-labelled.float()).squeeze(1)
-    return fake, (real * known).sum() / known.sum().clamp_min(1)
+    fake = mean_of_shown(F.softplus(predicted.float()).squeeze(1), known)
+    return fake, mean_of_shown(F.softplus(-labelled.float()).squeeze(1), known)
 
 
 @torch.no_grad()
-def refined_labels(logits: Tensor, confidence: Tensor, outputs: Sequence[int], threshold: float) -> Tensor:
+def refined_labels(
+    logits: Tensor, confidence: Tensor, outputs: Sequence[int], threshold: float, shown: Tensor | None = None
+) -> Tensor:
     """The most probable group of each pixel where the confidence is above T, elsewhere unknown (eq. 13).
 
     Args:
@@ -58,8 +61,10 @@ def refined_labels(logits: Tensor, confidence: Tensor, outputs: Sequence[int], t
         confidence: (B, 1, H, W), logits of the discriminator.
         outputs: the tissue group of each of K channels.
         threshold: T, in [0, 1].
+        shown: (B, H, W), bool: what is no padding, of which nothing is said; None: everything.
 
     Returns:
         Label sets (B, H, W), uint8.
     """
-    return answered(logits, outputs, confidence.float().sigmoid().squeeze(1) > threshold)
+    trusted = confidence.float().sigmoid().squeeze(1) > threshold
+    return answered(logits, outputs, trusted if shown is None else trusted & shown)

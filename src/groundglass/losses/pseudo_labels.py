@@ -38,9 +38,17 @@ def answered(logits: Tensor, outputs: Sequence[int], trusted: Tensor | None = No
 
 
 @torch.no_grad()
-def confident(logits: Tensor, outputs: Sequence[int], threshold: float) -> Tensor:
-    """The most probable group where its probability is at least the threshold, elsewhere unknown: (B, H, W), uint8."""
-    return answered(logits, outputs, logits.float().softmax(dim=1).amax(dim=1) >= threshold)
+def confident(logits: Tensor, outputs: Sequence[int], threshold: float, shown: Tensor | None = None) -> Tensor:
+    """The most probable group where its probability is at least the threshold, elsewhere unknown: (B, H, W), uint8.
+
+    Args:
+        logits: (B, K, H, W), of any precision.
+        outputs: the tissue group of each of K channels.
+        threshold: in [0, 1].
+        shown: (B, H, W), bool: what is no padding, of which it is unknown; None: everything.
+    """
+    sure = logits.float().softmax(dim=1).amax(dim=1) >= threshold
+    return answered(logits, outputs, sure if shown is None else sure & shown)
 
 
 def pseudo_cross_entropy(logits: Tensor, label_set: Tensor, outputs: Sequence[int]) -> Tensor:

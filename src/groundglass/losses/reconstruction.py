@@ -13,24 +13,28 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 
+from groundglass.losses.shown import mean_of_shown
+
 Kind = Literal["cross_entropy", "squared"]
 
 
-def reconstruction_loss(logits: Tensor, target: Tensor, kind: Kind = "cross_entropy") -> Tensor:
+def reconstruction_loss(
+    logits: Tensor, target: Tensor, kind: Kind = "cross_entropy", shown: Tensor | None = None
+) -> Tensor:
     """``-(x log s + (1 - x) log(1 - s))`` with s = sigmoid(logits), or ``(logits - x)^2``: the mean over pixels.
 
     Args:
         logits: (B, 1, H, W), of any precision.
         target: x, (B, 1, H, W), [0, 1].
         kind: which of the two.
+        shown: (B, H, W), bool: what is no padding; None: everything.
 
     Returns:
         A scalar, float32.
     """
     logits, target = logits.float(), target.float()
-    if kind == "squared":
-        return F.mse_loss(logits, target)
-    return F.binary_cross_entropy_with_logits(logits, target)
+    loss = F.mse_loss if kind == "squared" else F.binary_cross_entropy_with_logits
+    return mean_of_shown(loss(logits, target, reduction="none").squeeze(1), shown)
 
 
 def picture_of(logits: Tensor, kind: Kind = "cross_entropy") -> Tensor:

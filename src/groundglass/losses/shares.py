@@ -29,16 +29,21 @@ def shares_of(label_set: Tensor, outputs: Sequence[int]) -> Tensor | None:
     return count / count.sum() if count.any() else None
 
 
-def share_divergence(logits: Tensor, shares: Tensor) -> Tensor:
+def share_divergence(logits: Tensor, shares: Tensor, shown: Tensor | None = None) -> Tensor:
     """``sum_k s_k log(s_k / mean p_k)``, the mean over all pixels of all pictures together.
 
     Args:
         logits: (B, K, H, W), of any precision.
         shares: s, (K,), their sum 1.
+        shown: (B, H, W), bool: what is no padding; None: everything.
 
     Returns:
-        A scalar, float32; 0 where the mean probability of each class is its share, else more.
+        A scalar, float32; 0 where nothing is shown or the mean probability of each class is its share, else more.
     """
     each = logits.float().log_softmax(dim=1).transpose(0, 1).flatten(1)  # (K, B H W)
+    if shown is not None:
+        each = each[:, shown.flatten()]
+    if not each.numel():
+        return 0 * logits.float().sum()
     mean = each.logsumexp(dim=1) - log(each.shape[1])
     return (torch.xlogy(shares, shares) - shares * mean).sum()

@@ -14,6 +14,7 @@ from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.losses.beta import dequantised, expected, log_density
 from groundglass.losses.divergence import divergence, sampled_divergence
+from groundglass.losses.shown import means_of_shown
 from groundglass.losses.stitched import bits_per_pixel, log_likelihood, stitched
 from groundglass.methods._method import OfNetwork
 from groundglass.networks._ladder import Generated, Inferred, Ladder
@@ -62,8 +63,8 @@ class Bound:
     """The evidence lower bound of some pictures, in nats a pixel, and what it was made from.
 
     Attributes:
-        likelihood: (B,), log of the sum over y in S of p(x, y given z), the mean over pixels.
-        divergence: (B,), of q(z) from p(z), over the number of pixels.
+        likelihood: (B,), log of the sum over y in S of p(x, y given z), the mean over the pixels of x.
+        divergence: (B,), of q(z) from p(z), over the number of these.
         bits: (B,), of the pictures, whatever their labels, in the method's ``unit``; without a gradient.
         inferred: the latents and what they become.
     """
@@ -141,7 +142,9 @@ class OfLadder(OfNetwork):
         """Of nats a pixel, in the method's ``unit``."""
         return bits_per_pixel(likelihood, divergence)
 
-    def bound(self, image: Tensor, label_set: Tensor, generator: torch.Generator, by: By) -> Bound:
+    def bound(
+        self, image: Tensor, label_set: Tensor, generator: torch.Generator, by: By, seen: Tensor | None = None
+    ) -> Bound:
         """The lower bound by one sample of z from q(z given x).
 
         Args:
@@ -149,19 +152,20 @@ class OfLadder(OfNetwork):
             label_set: S, (B, H, W), uint8.
             generator: of z and of what dequantises x.
             by: whether the divergence is of that sample too, or of the formula.
+            seen: (B, H, W), bool: the pixels x consists of, the rest being padding; None: all.
         """
         inferred = self.network.infer(image, generator)
         density = self.density(inferred.styles, image, generator)
-        likelihood = log_likelihood(inferred.logits, density, label_set, self.tissues).mean(dim=(1, 2))
+        likelihood = means_of_shown(log_likelihood(inferred.logits, density, label_set, self.tissues), seen)
         with torch.no_grad():
-            picture = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
+            picture = log_likelihood(inferred.logits, density, unknown(image), self.tissues)
         total = torch.zeros_like(likelihood)
         for z, q, p in zip(inferred.z, inferred.posterior, inferred.prior, strict=True):
             normals = q.mean, q.variance, p.mean, p.variance
             each = divergence(*normals) if by == "formula" else sampled_divergence(z, *normals)
             total = total + each.sum(dim=(1, 2, 3))
-        total = total / image[0].numel()
-        return Bound(likelihood, total, self.bits(picture, total.detach()), inferred)
+        total = total / (image[0].numel() if seen is None else seen.sum(dim=(1, 2)).clamp_min(1))
+        return Bound(likelihood, total, self.bits(means_of_shown(picture, seen), total.detach()), inferred)
 
     def levels_of(self, bound: Bound) -> dict[str, Tensor]:
         """Of each level: its exact divergence in nats a picture, the mean; and which share of its latents is active."""
@@ -184,16 +188,20 @@ class OfLadder(OfNetwork):
         return torch.cat([self.network(one).float().softmax(dim=1) for one in torch.split(image, 1)])
 
     @torch.no_grad()
-    def shown(self, image: Tensor, generator: torch.Generator | None = None) -> Shown:
-        """What becomes of pictures (B, 1, H, W), by the latents' means, or by a sample of them."""
+    def shown(self, image: Tensor, generator: torch.Generator | None = None, seen: Tensor | None = None) -> Shown:
+        """What becomes of pictures (B, 1, H, W), by the latents' means, or by a sample of them.
+
+        Bits are of the pixels that are ``seen`` (B, H, W), bool; None: of all.
+        """
         inferred = self.network.infer(image, generator)
         apart = {
             name: divergence(q.mean, q.variance, p.mean, p.variance).sum(dim=(1, 2, 3))
             for name, q, p in zip(self.network.levels, inferred.posterior, inferred.prior, strict=True)
         }
         density = self.density(inferred.styles, image)
-        likelihood = log_likelihood(inferred.logits, density, unknown(image), self.tissues).mean(dim=(1, 2))
-        bits = self.bits(likelihood, torch.stack(list(apart.values())).sum(dim=0) / image[0].numel())
+        likelihood = means_of_shown(log_likelihood(inferred.logits, density, unknown(image), self.tissues), seen)
+        pixels = image[0].numel() if seen is None else seen.sum(dim=(1, 2)).clamp_min(1)
+        bits = self.bits(likelihood, torch.stack(list(apart.values())).sum(dim=0) / pixels)
         return Shown(*self._pictures(inferred), bits, apart)
 
     @torch.no_grad()

@@ -62,9 +62,10 @@ class BCP(OfTeacher):
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step of the student."""
-        bare = self.needed(unlabelled).image
+        weak = self.needed(unlabelled)
+        bare = weak.image
         with torch.no_grad():
-            said = answered(self.teacher(bare), self.outputs)
+            said = answered(self.teacher(bare), self.outputs, weak.shown)
         place = torch.arange(len(labelled.image), device=bare.device)
         one, other = place % len(bare), (place + 1) % len(bare)  # p and q
         part = torch.full((len(place), 1), self.config.side)

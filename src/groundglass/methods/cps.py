@@ -73,10 +73,12 @@ class CPS(Both):
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """A step of each network."""
-        config, image = self.config, self.needed(unlabelled).image
+        config, bare = self.config, self.needed(unlabelled)
+        image = bare.image
         cut = cuts(tuple(image.shape), noise_of(config.seed, progress), image.device, config.cutmix)
         with torch.no_grad():
-            said = [cut.paste(answered(network(image), self.outputs)) for network in (self.first, self.second)]
+            answers = [answered(network(image), self.outputs, bare.shown) for network in (self.first, self.second)]
+            said = [cut.paste(answer) for answer in answers]
         mixed = cut.paste(image)
         for name, other in (("first", said[1]), ("second", said[0])):
             network = self.get_submodule(name)

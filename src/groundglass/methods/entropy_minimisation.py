@@ -23,6 +23,7 @@ import torch
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.entropy import entropy
+from groundglass.losses.shown import mean_of_shown
 from groundglass.methods._both import BothConfig, OfBoth
 from groundglass.methods._method import Update
 from groundglass.methods._step import ramp_up
@@ -50,13 +51,13 @@ class EntropyMinimisation(OfBoth):
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step."""
-        image, known = self.needed(unlabelled).image, len(labelled.image)
-        logits = self.network(torch.cat([labelled.image, image]))
+        bare, known = self.needed(unlabelled), len(labelled.image)
+        logits = self.network(torch.cat([labelled.image, bare.image]))
         weight = self.config.weight * ramp_up(progress, self.config.ramp_up)
         yield Update(
             "network",
             {
                 **self.labelled_losses(logits[:known], labelled.label_set),
-                "entropy": weight * entropy(logits[known:]).mean(),  # eq. 3
+                "entropy": weight * mean_of_shown(entropy(logits[known:]), bare.shown),  # eq. 3
             },
         )

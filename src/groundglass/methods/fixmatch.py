@@ -25,6 +25,7 @@ import torch
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.labels import UNKNOWN
 from groundglass.losses.pseudo_labels import confident, pseudo_cross_entropy
+from groundglass.losses.shown import mean_of_shown
 from groundglass.methods._both import BothConfig, OfBoth
 from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of
@@ -57,7 +58,7 @@ class FixMatch(OfBoth):
         """One step."""
         config, weak = self.config, self.needed(unlabelled)
         with torch.no_grad():
-            said = confident(self.network(weak.image), self.outputs, config.threshold)
+            said = confident(self.network(weak.image), self.outputs, config.threshold, weak.shown)
         image, wanted = strong_view(weak, said, noise_of(config.seed, progress), config.cutmix)
         strong = pseudo_cross_entropy(self.network(image), wanted, self.outputs)  # eq. 2
         yield Update(
@@ -66,5 +67,5 @@ class FixMatch(OfBoth):
                 **self.labelled_losses(self.network(labelled.image), labelled.label_set),
                 "strong": config.weight * strong,
             },
-            told={"trusted": (said != int(UNKNOWN)).float().mean()},
+            told={"trusted": mean_of_shown((said != int(UNKNOWN)).float(), weak.shown)},
         )

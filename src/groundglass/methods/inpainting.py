@@ -30,7 +30,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.batches import Labelled, Progress, Unlabelled, shown_in
 from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.losses.groups import check_outputs
@@ -122,6 +122,7 @@ class Inpainting(Method):
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step of whoever's turn it is, on the pictures of both kinds."""
         image = labelled.image if unlabelled is None else torch.cat([labelled.image, unlabelled.image])
+        shown = shown_in(labelled, unlabelled)
         generator = noise_of(self.config.seed, progress)
         phase = plan(progress, self.config)
         self.network.train(phase.learner == "network")
@@ -129,11 +130,11 @@ class Inpainting(Method):
         if phase.learner == "network":
             with torch.no_grad():
                 mask, _ = self.mask(image, generator, self.config.sharpness[0])
-            losses = self.losses(image, mask)
+            losses = self.losses(image, mask, shown)
             yield Update("network", losses, rate_of(phase, self.config), told={"erased": 1 - mask.mean()})
         else:
             mask, divergence = self.mask(image, generator, self.config.sharpness[1])
-            coach = 1 - torch.stack(list(self.losses(image, mask).values())).sum()  # eq. 1
+            coach = 1 - torch.stack(list(self.losses(image, mask, shown).values())).sum()  # eq. 1
             losses = {"coach": coach, "divergence": self.config.divergence * divergence}
             yield Update("coach", losses, told={"erased": 1 - mask.detach().mean()})
 
@@ -146,11 +147,11 @@ class Inpainting(Method):
         """What the network sees of pictures x: x (.) M, grey being 0, and 0 for a prior."""
         return beside(GREY + mask * (image - GREY), None, self.network.in_channels)
 
-    def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """L_rec, a term for each of the network's answers."""
+    def losses(self, image: Tensor, mask: Tensor, shown: Tensor | None = None) -> dict[str, Tensor]:
+        """L_rec, a term for each of the network's answers; of no padding, where ``shown`` (B, H, W) tells it."""
         steep = gradient_magnitude(image)
         return {
-            name: reconstruction_loss(logits, steep if name == EDGE else image, self.config.loss)
+            name: reconstruction_loss(logits, steep if name == EDGE else image, self.config.loss, shown)
             for name, logits in self.network.forward_all(self.seen(image, mask)).items()
         }
 

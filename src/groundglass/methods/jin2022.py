@@ -16,7 +16,7 @@ discriminator, ``modules.discriminator``: Adam at 1e-4, ``beta2`` 0.99 (Hung et 
 
 Differs from the paper:
 - Labels are sets. A pixel that may be of several classes is shown to the discriminator as the prediction given its
-  label, and the answer there counts for nothing.
+  label, and the answer there counts for nothing, of either.
 - The first phase is a share of the steps. The paper does not say how many there are after it.
 - Labelled and unlabelled slices go through the network as one batch, so that batch statistics in training are of both,
   as those are that it predicts with. The VQ-VAE draws both kinds (not said).
@@ -33,13 +33,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.batches import Labelled, Progress, Unlabelled, shown_in
 from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
 from groundglass.losses.adversarial import adversarial_loss, discriminator_loss, refined_labels
 from groundglass.losses.label_set import allowed, cross_entropy
-from groundglass.losses.proportions import label_shares, predicted_shares, proportions_loss, within
+from groundglass.losses.proportions import label_shares, proportions_loss, within
 from groundglass.losses.reconstruction import reconstruction_loss
+from groundglass.losses.shown import mean_of_shown
 from groundglass.losses.supervised import label_set_losses
 from groundglass.methods._method import OfNetwork, Update
 from groundglass.networks._discriminator import Discriminator
@@ -113,25 +114,26 @@ class Jin2022(OfNetwork):
                 expected="slices without labels beside the labelled ones",
                 remedy="Add some to the recipe's data, or say first_phase = 1.0 in stage.settings.",
             )
-        logits, losses, told = self._answered(torch.cat([labelled.image, unlabelled.image]))
+        shown = shown_in(labelled, unlabelled)
+        logits, losses, told = self._answered(torch.cat([labelled.image, unlabelled.image]), shown)
         known, bare = logits[: len(labelled.image)], logits[len(labelled.image) :]
         losses |= self._compound(known, labelled.label_set)
-        losses |= self._semi_supervised(bare, told)
+        losses |= self._semi_supervised(bare, unlabelled.shown, told)
         probability = logits.float().softmax(dim=1)
-        losses["adversarial"] = self.config.adversarial * adversarial_loss(self.discriminator(probability))
+        losses["adversarial"] = self.config.adversarial * adversarial_loss(self.discriminator(probability), shown)
         yield Update("network", losses, told=told)
         yield Update("discriminator", self._discriminated(probability[: len(known)].detach(), labelled.label_set))
 
     def _first_phase(self, labelled: Labelled) -> Update:
-        logits, losses, told = self._answered(labelled.image)
+        logits, losses, told = self._answered(labelled.image, labelled.shown)
         return Update("network", {**self._compound(logits, labelled.label_set), **losses}, told=told)
 
-    def _answered(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    def _answered(self, image: Tensor, shown: Tensor | None) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits, eq. 2 and the perplexities; the latter two of a network with a VQ-VAE branch."""
         if not isinstance(self.network, VQUNet):
             return self.network(image), {}, {}
         coded = self.network.forward_coded(image)
-        drawn = reconstruction_loss(coded.reconstruction, image, "squared")
+        drawn = reconstruction_loss(coded.reconstruction, image, "squared", shown)
         losses = {"reconstruction": self.config.codes * drawn, "codes": self.config.codes * coded.loss}
         perplexity = self.network.branch.perplexity()
         return coded.logits, losses, {f"perplexity of {name}": value for name, value in perplexity.items()}
@@ -151,18 +153,18 @@ class Jin2022(OfNetwork):
             self.counted += 1
             self.shares.lerp_(shares, 1 / float(self.counted))
 
-    def _semi_supervised(self, logits: Tensor, told: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _semi_supervised(self, logits: Tensor, shown: Tensor | None, told: dict[str, Tensor]) -> dict[str, Tensor]:
         """L_semi on what the discriminator believes (eq. 13), and L_prop, of unlabelled slices."""
         logits = logits.float()
         probability = logits.softmax(dim=1)
         with torch.no_grad():
             confidence = self.discriminator(probability)
-        pseudo = refined_labels(logits, confidence, self.outputs, self.config.threshold)
-        told["trusted"] = (pseudo != UNKNOWN).float().mean()
+        pseudo = refined_labels(logits, confidence, self.outputs, self.config.threshold, shown)
+        told["trusted"] = mean_of_shown((pseudo != UNKNOWN).float(), shown)
         weight = self.config.semi_supervised
         losses = {"semi_supervised": weight * cross_entropy(logits, pseudo, self.outputs)}
         if self.config.proportions:
-            apart = predicted_shares(probability).mean(dim=0) - self.shares
+            apart = torch.stack([mean_of_shown(one, shown) for one in probability.unbind(dim=1)]) - self.shares
             losses["unlabelled_proportions"] = self.config.proportions * apart.square().sum()
         return losses
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 
 from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.losses.shown import mean_of_shown
 from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of, ramp_up
 from groundglass.methods._teacher import OfTeacher, TeacherConfig, noisy
@@ -49,16 +49,17 @@ class MeanTeacher(OfTeacher):
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step of the student."""
-        config, image = self.config, self.needed(unlabelled).image
+        config, bare = self.config, self.needed(unlabelled)
         generator = noise_of(config.seed, progress)
         with torch.no_grad():
-            target = self.teacher(noisy(image, config.noise, generator)).float().softmax(dim=1)
-        prediction = self.student(noisy(image, config.noise, generator)).float().softmax(dim=1)
+            target = self.teacher(noisy(bare.image, config.noise, generator)).float().softmax(dim=1)
+        prediction = self.student(noisy(bare.image, config.noise, generator)).float().softmax(dim=1)
+        apart = (prediction - target).square().mean(dim=1)
         weight = config.consistency * ramp_up(progress, config.ramp_up)
         yield Update(
             "student",
             {
                 **self.labelled_losses(self.student(labelled.image), labelled.label_set),
-                "consistency": weight * F.mse_loss(prediction, target),  # eq. 1
+                "consistency": weight * mean_of_shown(apart, bare.shown),  # eq. 1
             },
         )

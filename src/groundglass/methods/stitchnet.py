@@ -19,7 +19,7 @@ labels they have; neither, from both.
 
 Both papers found that with both kinds the unlabelled pictures' styles become one. Ways out (ours, each a setting, off
 by default), beside the network's ``styles_at``:
-- ``warm_up``: the unlabelled pictures' weight rises over a share of the training;
+- ``warm_up``: the weight of the unlabelled pictures, and of the two below, rises over a share of the training;
 - ``shares``: a prior on class shares, those of the labelled pictures (``losses.shares``);
 - ``swap``: an unlabelled picture's styles are stitched by a labelled picture's label, and the network has to give that
   label back. So an unlabelled picture becomes a labelled one, and styles that are one cannot be told apart.
@@ -42,9 +42,11 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.batches import Labelled, Progress, Unlabelled, shown_in
+from groundglass.labels import UNKNOWN
 from groundglass.losses.label_set import allowed, cross_entropy, focal_cross_entropy
 from groundglass.losses.shares import share_divergence, shares_of
+from groundglass.losses.shown import mean_of_shown
 from groundglass.losses.stitched import stitched
 from groundglass.methods._ladder import Bound, LadderConfig, OfLadder, unknown
 from groundglass.methods._method import Update
@@ -62,7 +64,7 @@ class Config(LadderConfig):
         gamma: of it.
         unlabelled: weight of the unlabelled pictures' bound.
         labels: whether labels are looked at; where not, all pictures count as unlabelled.
-        warm_up: share of the training over which that weight rises.
+        warm_up: share of the training over which that weight rises, which the next two are multiplied with.
         shares: weight of the prior on class shares.
         swap: weight of the cross-entropy of labels that were stitched into unlabelled pictures.
     """
@@ -90,49 +92,54 @@ class StitchNet(OfLadder):
         if unlabelled is not None:
             images.append(unlabelled.image)
             sets.append(unknown(unlabelled.image))
-        generator = noise_of(config.seed, progress)
-        bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence)
+        generator, shown = noise_of(config.seed, progress), shown_in(labelled, unlabelled)
+        bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence, shown)
         losses, told = {}, self.levels_of(bound)
         rising = config.unlabelled * ramp_up(progress, config.warm_up)
         for kind, part, weight in (("labelled", slice(known), 1.0), ("unlabelled", slice(known, None), rising)):
             if len(bound.bits[part]):
                 losses[kind] = -weight * bound.likelihood[part].mean()
                 losses[f"divergence_{kind}"] = weight * config.weight(progress) * bound.divergence[part].mean()
-                told |= {f"{name}_{kind}": value for name, value in self._told(bound, part).items()}
+                told |= {f"{name}_{kind}": value for name, value in self._told(bound, shown, part).items()}
         if known and config.focal:
             focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.tissues, config.gamma)
             losses["focal"] = config.focal * focal
         if known and unlabelled is not None:
-            losses |= self._repair(bound.inferred, sets[0], generator)
+            repair = self._repair(bound.inferred, sets[0], unlabelled.shown, generator)
+            losses |= {name: rising * loss for name, loss in repair.items()}
         yield Update("network", losses, told=told)
 
-    def _repair(self, inferred: Inferred, label_set: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _repair(
+        self, inferred: Inferred, label_set: Tensor, shown: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """What keeps the unlabelled pictures, which come after the labelled ones, from collapse."""
         config, losses = self.config, {}
         known = len(label_set)
         shares = shares_of(label_set, self.outputs) if config.shares else None
         if shares is not None:
             logits = self.network.of_classes(inferred.logits[known:])
-            losses["shares"] = config.shares * share_divergence(logits, shares)
+            losses["shares"] = config.shares * share_divergence(logits, shares, shown)
         if config.swap:
             pairs = torch.arange(len(inferred.logits) - known, device=label_set.device) % known
             wanted = label_set[pairs]
             image = swapped(self.grey(inferred.styles[known:]), inferred.logits[pairs], wanted, self.tissues)
+            if shown is not None:  # there are styles of padding, which nothing shaped, and what they make is none
+                image, wanted = image * shown.unsqueeze(1), torch.where(shown, wanted, int(UNKNOWN))
             with still(self.network):  # stitched pictures are a population of their own: statistics stay the real ones'
                 found = self.network.infer(image, generator).logits
             losses["swap"] = config.swap * cross_entropy(found, wanted, self.tissues)
         return losses
 
     @torch.no_grad()
-    def _told(self, bound: Bound, part: slice) -> dict[str, Tensor]:
+    def _told(self, bound: Bound, shown: Tensor | None, part: slice) -> dict[str, Tensor]:
         """For the log, of some pictures: bits, how far their styles are apart, and the share of each class."""
-        styles = self.grey(bound.inferred.styles[part])
+        styles, seen = self.grey(bound.inferred.styles[part]), None if shown is None else shown[part]
         pairs = combinations(styles.unbind(dim=1), 2)
-        shares = bound.inferred.logits[part].float().softmax(dim=1).mean(dim=(0, 2, 3))
+        probability = bound.inferred.logits[part].float().softmax(dim=1)
         return {
             self.unit: bound.bits[part].mean(),
-            "styles_apart": torch.stack([(one - other).abs().mean() for one, other in pairs]).mean(),
-            **{f"share_{place}": share for place, share in enumerate(shares)},
+            "styles_apart": torch.stack([mean_of_shown((one - other).abs(), seen) for one, other in pairs]).mean(),
+            **{f"share_{place}": mean_of_shown(p, seen) for place, p in enumerate(probability.unbind(dim=1))},
         }
 
 

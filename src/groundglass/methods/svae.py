@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groundglass.batches import Labelled, Progress, Unlabelled
+from groundglass.batches import Labelled, Progress, Unlabelled, shown_in
 from groundglass.labels import UNKNOWN
 from groundglass.methods._ladder import LadderConfig, OfLadder, unknown
 from groundglass.methods._method import Update
@@ -50,7 +50,7 @@ class SVAE(OfLadder):
         """One step on the pictures of both kinds."""
         image = labelled.image if unlabelled is None else torch.cat([labelled.image, unlabelled.image])
         generator = noise_of(self.config.seed, progress)
-        bound = self.bound(image, unknown(image), generator, self.config.divergence)
+        bound = self.bound(image, unknown(image), generator, self.config.divergence, shown_in(labelled, unlabelled))
         apart = self.config.weight(progress) * bound.divergence.mean()
         losses = {"likelihood": -bound.likelihood.mean(), "divergence": apart}
         yield Update("network", losses, told={"bits_per_pixel": bound.bits.mean(), **self.levels_of(bound)})

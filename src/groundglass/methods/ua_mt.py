@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.errors import UsageError
 from groundglass.losses.entropy import entropy
+from groundglass.losses.shown import mean_of_shown
 from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of, ramp_up
 from groundglass.methods._teacher import OfTeacher, TeacherConfig, noisy
@@ -93,11 +94,13 @@ class UAMT(OfTeacher):
 
     def updates(self, labelled: Labelled, unlabelled: Unlabelled | None, progress: Progress) -> Iterator[Update]:
         """One step of the student."""
-        config, image = self.config, self.needed(unlabelled).image
+        config, bare = self.config, self.needed(unlabelled)
+        image = bare.image
         generator, rise = noise_of(config.seed, progress), ramp_up(progress, config.ramp_up)
         with torch.no_grad():
             target = self.teacher(noisy(image, config.noise, generator)).float().softmax(dim=1)
             sure = self.doubt(image, generator) < config.threshold + (1 - config.threshold) * rise  # u < H
+            sure = sure if bare.shown is None else sure & bare.shown
         prediction = self.student(image).float().softmax(dim=1)
         gap = (prediction - target).square().mean(dim=1)
         consistency = (gap * sure).sum() / sure.sum().clamp(min=1)  # eq. 3
@@ -107,7 +110,7 @@ class UAMT(OfTeacher):
                 **self.labelled_losses(self.student(labelled.image), labelled.label_set),
                 "consistency": config.consistency * rise * consistency,
             },
-            told={"sure": sure.float().mean()},
+            told={"sure": mean_of_shown(sure.float(), bare.shown)},
         )
 
     def doubt(self, image: Tensor, generator: torch.Generator) -> Tensor:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.labels import UNKNOWN
 from groundglass.losses.pseudo_labels import confident, pseudo_cross_entropy
+from groundglass.losses.shown import mean_of_shown
 from groundglass.methods._both import BothConfig, OfBoth
 from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of
@@ -88,7 +89,7 @@ class UniMatch(OfBoth):
         with self.network.changed(doubled):
             logits = self.network(torch.cat([labelled.image, weak.image]))
         of_labelled, of_weak, of_dropped = logits.split([known, len(weak.image), len(weak.image)])
-        said = confident(of_weak, self.outputs, config.threshold)
+        said = confident(of_weak, self.outputs, config.threshold, weak.shown)
         views = [strong_view(weak, said, generator, config.cutmix) for _ in range(2)]
         of_strong = self.network(torch.cat([image for image, _ in views])).chunk(2)
         first, second = (
@@ -102,5 +103,5 @@ class UniMatch(OfBoth):
                 "features": config.features * pseudo_cross_entropy(of_dropped, said, self.outputs),
                 "strong": config.strong / 2 * (first + second),  # mu / 2 of each
             },
-            told={"trusted": (said != int(UNKNOWN)).float().mean()},
+            told={"trusted": mean_of_shown((said != int(UNKNOWN)).float(), weak.shown)},
         )
