@@ -70,6 +70,18 @@ method = "inf_net"
 settings = { scales = [1.0] }
 training = { steps = 20, batch = 2, precision = "float32" }
 """
+DRAWING = """
+[data]
+store = "absent"
+unlabelled = true
+[network]
+name = "vq_unet"
+settings = { encoder = "resnet18", codes = 8 }
+[[stage]]
+method = "jin2022"
+settings = { first_phase = 0.5 }
+training = { steps = 20, batch = 2, unlabelled_batch = 2, rate = 0.01, precision = "float32", augmentation = "weak" }
+"""
 PAPER = """
 title = "A toy"
 crop = "none"
@@ -249,6 +261,46 @@ def test_what_inpaints_leaves_a_picture_of_it_and_its_cost_beside_the_rest(run, 
     assert {"inpainting.png", "inpainting.csv"} <= {path.name for path in folder.iterdir()}
     assert "| recipe | inpainting | inf_net | all, min | times | compared with |" in ended.out
     assert "| first | 0.5 ± 0.1 |" in ended.out
+
+
+def test_what_shows_something_of_itself_is_measured_and_drawn(run, recipes, tmp_path):
+    (recipes / "toy" / "plain.toml").write_text(DRAWING)
+    words = "--on", "phantom", "--fast", "--size", "64", "--recipes", recipes, "-o", tmp_path / "out", "-q"
+    ended = run("study", "reproduce", "toy", *words, "--only", "plain", "--only", "multi")
+    assert ended.code == 0, ended.err
+    folders = [path.parent for path in (tmp_path / "out" / "runs").glob("*/maps.csv")]
+    assert len(folders) == 1  # the other shows nothing
+    rows = rows_of(folders[0] / "maps.csv")
+    assert [row["slice"] for row in rows] == list(dict.fromkeys(row["slice"] for row in rows))
+    assert all(float(row["psnr_db"]) > 0 and -1 <= float(row["ssim"]) <= 1 for row in rows)
+    assert all(0 <= float(row["error_area"]) <= 1 for row in rows if row["error_area"])
+    with Image.open(folders[0] / "maps.png") as drawn:
+        assert drawn.size[0] == 4 * (SIDE + GAP)  # picture, wrong, reconstruction, confidence
+    section = ended.out.split("## What they show of themselves")[1].split("##")[0]
+    (line,) = [line for line in section.splitlines() if line.startswith("| plain |")]
+    assert f"({len(rows)} slices)" in line
+    assert "| multi |" not in section
+    (folders[0] / "maps.csv").write_text("slice,psnr_db\na,b\n")
+    again = run("study", "reproduce", "toy", *words, "--only", "plain")
+    assert again.code == 1
+    assert "damaged" in again.error
+
+
+def test_single_recipes_may_have_more_seeds(run, recipes, tmp_path):
+    file = recipes / "toy.tables"
+    file.write_text(PAPER.replace("folds = [0]", "folds = [0]\nmore_seeds = { multi = 2 }"))
+    words = "study", "reproduce", "toy", "--on", "phantom", "--fast", "--recipes", recipes, "-q", "--only", "multi"
+    out = tmp_path / "out"
+    ended = run(*words, "--only", "plain", "-o", out)
+    assert ended.code == 0, ended.err
+    seeds = {(row["recipe"], row["seed"]) for row in rows_of(out / "results.csv")}
+    assert seeds == {("plain", "0"), ("multi", "0"), ("multi", "1")}
+    assert "seeds 0 to 0, to 1 of multi, convention" in ended.out
+    assert {row["seed"] for row in rows_of(out / "results.csv") if row["recipe"] == "plain"} == {"0"}
+    one = run(*words, "--seeds", "1", "-o", out)  # asked for, it is of all
+    assert "seeds 0 to 0, convention" in one.out
+    file.write_text(PAPER.replace("folds = [0]", "more_seeds = { nobody = 2 }"))
+    assert "more seeds of nobody, which no row has" in run(*words, "-o", out).error
 
 
 @pytest.mark.parametrize(

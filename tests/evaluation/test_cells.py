@@ -37,6 +37,15 @@ def test_several_regions_are_a_mean_of_means_however_many_slices_each_has():
         assert told.margin is None  # of one slice there is none
 
 
+def test_slices_that_have_nothing_of_a_column_are_not_counted():
+    rows = [row(2, "s1", "g1"), row(4, "s2", "g2"), replace(row(0, "s3", "g3"), counts=Counts(0, 0, 0, 9))]
+    table = Table(title="T", row=[Printed(label="a", recipe="a")])
+    paper = Paper(title="P", measured=[ONE], scales={"full": Scale(recipes=["x"], size=64)}, table=[table])
+    for convention, counted in (("present", (2, 2)), ("empty-one", (3, 3))):
+        (told,) = tell(paper.model_copy(update={"convention": convention}), table, {"a": rows}, {})
+        assert told.slices == counted
+
+
 def test_seeds_are_averaged_in_a_slice_and_their_own_means_spread():
     rows = [row(v, name, seed=seed) for name, values in (("a", (2, 4)), ("b", (6, 8))) for seed, v in enumerate(values)]
     told = cell(rows, ONE, PRESENT)

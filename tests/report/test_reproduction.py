@@ -45,6 +45,30 @@ def run(recipe="table14", logs=(({"step": 1, "rate": 1.0, "cross_entropy": 0.5},
     return Run(trial=replace(TRIAL, recipe=recipe), logs=logs, **own)
 
 
+def test_what_a_method_shows_of_itself_by_hand():
+    """Of three slices of two trainings 20, 24 and 28 dB; codes as at the end; trusted over the steps that asked."""
+    logs = (
+        ({"step": 0, "perplexity of top": 9.0}, {"step": 1, "perplexity of top": 100.0, "trusted": 1.0}),
+        ({"step": 0, "perplexity of top": 140.0, "trusted": 0.0},),
+    )
+    runs = [
+        run("full", logs, maps={"psnr_db": (20.0, 24.0), "error_area": (0.75,)}),
+        run("full", ({"step": 0, "perplexity of top": 160.0, "trusted": 1.0},), maps={"psnr_db": (28.0,)}),
+        run("plain"),
+    ]
+    runs[1] = replace(runs[1], logs=(runs[1].logs,))
+    lines = page(PAPER, {"Table 14": []}, runs, "on phantoms", "on phantoms").splitlines()
+    place = lines.index("## What they show of themselves; on phantoms")
+    assert lines[place + 2] == (
+        "| recipe | PSNR, dB | SSIM | area of 1 - confidence for errors | perplexity of top | trusted |"
+    )
+    row = "| full | 24 ± 4 (3 slices) |  | 0.75 (1 slices) | 150 ± 14.1 | 0.75 ± 0.354 |"
+    assert lines[place + 4] == row
+    assert not lines[place + 5]  # nothing of the other
+    plain = page(PAPER, {"Table 14": []}, [run("plain")], "on phantoms", "on phantoms")
+    assert "show of themselves" not in plain
+
+
 def test_tables_name_the_substitute_and_mark_what_is_the_thesiss():
     against = Comparison(0.125, -0.1, 0.35, 2.0, 0.04, 0.0625, 1.5, 5, "")
     nothing = (None,)

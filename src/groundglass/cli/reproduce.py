@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from groundglass.cli.phases import Phases
 from groundglass.cli.reproduce_trials import PRIORS, found, read_run, run_trial
@@ -45,6 +45,7 @@ SETS: Final[Mapping[str, str]] = {
     "phantom": "phantoms, which say nothing of patients",
 }
 PATIENTS: Final = 12  # phantoms
+STATES: Final = 5  # of a stage, at the least: what is lost when one is killed
 SHOWN: Final = 4  # slices of a figure
 RESULTS_FILE, TRAINED_FILE, TABLES_FILE = "results.csv", "trained_on.csv", "tables.md"
 
@@ -95,9 +96,13 @@ def reproduce(name: str, options: Options) -> None:
     sys.stderr.write(f"{paper.title}; {heading}.\n{_steps(recipes)}")
     trials = {
         trial: recipe
-        for seed in range(scale.seeds)
+        for seed in range(max(scale.seeds_of(name) for name in recipes))
         for fold in scale.folds
-        for recipe, trial in (trial_of(key, made, store, seed, (fold, paper.folds)) for key, made in recipes.items())
+        for recipe, trial in (
+            trial_of(key, made, store, seed, (fold, paper.folds))
+            for key, made in recipes.items()
+            if seed < scale.seeds_of(key)
+        )
     }
     rows = _Table(options.output / RESULTS_FILE), _Table(options.output / TRAINED_FILE)
     made = [_done(trial, recipe, paper, store, options, *rows) for trial, recipe in trials.items()]
@@ -121,7 +126,10 @@ def _scale(paper: Paper, options: Options) -> Scale:
             f"There is no fold {max(folds)}.", expected=f"0 to {paper.folds - 1}", remedy="Choose one of these."
         )
     asked = {"seeds": options.seeds, "size": options.size, "share": options.share}
-    return scale.model_copy(update={"folds": folds, **{key: said for key, said in asked.items() if said is not None}})
+    told: dict[str, Any] = {key: said for key, said in asked.items() if said is not None}
+    if options.seeds is not None:
+        told["more_seeds"] = {}
+    return scale.model_copy(update={"folds": folds, **told})
 
 
 def _chosen(paper: Paper, options: Options) -> list[str]:
@@ -147,6 +155,7 @@ def _scaled(recipe: Recipe, scale: Scale) -> Recipe:
     for stage in (*table["stage"], *(table["prior"]["stage"] if table["prior"] else ())):
         training = stage["training"]
         training["steps"] = _part(training["steps"], scale.share)
+        training["checkpoint_every"] = min(training["checkpoint_every"], -(-training["steps"] // STATES))
         for kind in ("batch", "unlabelled_batch"):
             training[kind] = min(training[kind], scale.batch or training[kind])
         if stage["labels"] and stage["labels"]["count"]:
@@ -180,10 +189,19 @@ def _told(paper: Paper, scale: Scale, store: Store, options: Options) -> tuple[s
     if scale.batch is not None:
         part += f", no more than {scale.batch} slices of a kind a step"
     folders = " and ".join(f"recipes/{folder}" for folder in scale.recipes)
+    more = "".join(f", to {count - 1} of {', '.join(names)}" for count, names in _in_counts(scale.more_seeds).items())
     return data, (
         f"{data}, in place of the {paper.whose}'s data; {folders}{part}, folds {', '.join(map(str, scale.folds))} of "
-        f"{paper.folds} by group, seeds 0 to {scale.seeds - 1}, convention {paper.convention}"
+        f"{paper.folds} by group, seeds 0 to {scale.seeds - 1}{more}, convention {paper.convention}"
     )
+
+
+def _in_counts(more_seeds: Mapping[str, int]) -> dict[int, list[str]]:
+    """The recipes of each number of seeds."""
+    told: dict[int, list[str]] = {}
+    for name, count in more_seeds.items():
+        told.setdefault(count, []).append(name)
+    return told
 
 
 def _store(paper: Paper, scale: Scale, options: Options) -> Store:

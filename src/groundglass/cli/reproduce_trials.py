@@ -4,6 +4,7 @@ FOLDER/stage-N/log.csv   of each training
 FOLDER/levels.csv        where it labels slices itself
 FOLDER/found.npz         label sets that it found in held-out slices, as the network sees them, by number
 FOLDER/inpainting.png    what the coach erased and the network filled in, where the recipe has a stage of it
+FOLDER/maps.csv, .png    what the method shows of itself on held-out slices, where it does
 FOLDER/curves.json       probabilities of held-out slices by level, and where its priors lie
 """
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from groundglass import runs
 from groundglass.cli.explain_inpainting import METHOD, look
+from groundglass.cli.reproduce_maps import read_maps, write_maps
 from groundglass.cli.spent import SPENT_FILE, written_down
 from groundglass.cli.train import bar
 from groundglass.engine.log import LOG_FILE, read_log
@@ -87,6 +89,8 @@ def run_trial(
     for number, _, whole in answers(store, method, counted, in_tiles=recipe.tiles):
         trained += _rows(trial, minutes, store, number, whole, method.outputs, recipe.above, paper)
     found.write(folder, mine)
+    if not recipe.tiles:
+        write_maps(method, store, found.sets, folder, f"{trial.recipe}, {store.dataset}")
     if any(stage.method == METHOD for stage in recipe.stage):
         step, shown = look(folder, store, SHOWN)
         write_file(folder / "inpainting.png", sheet(shown, f"step {step}, {store.dataset}"))
@@ -150,14 +154,14 @@ class _Found:
     def __init__(self, outputs: Sequence[int], above: float) -> None:
         self._outputs, self._above = outputs, above
         self._infection = channels_of(outputs).get(Region.INFECTION)
-        self._sets: dict[str, NDArray[np.uint8]] = {}
+        self.sets: dict[int, NDArray[np.uint8]] = {}
         self._counts = np.zeros(BINS, np.int64)
         self._levels: Histogram | None = None
 
     def add(self, number: int, probability: NDArray[np.float32], truth: NDArray[np.uint8] | None) -> None:
         """A held-out slice and its label sets, as the network sees them."""
         self._counts += np.histogram(probability, BINS, (0, 1))[0]
-        self._sets[str(number)] = decide(probability, self._outputs, self._above)
+        self.sets[number] = decide(probability, self._outputs, self._above)
         if truth is not None and self._infection:
             true = inside(truth, Region.INFECTION)
             scores = probability[self._infection].sum(axis=0).clip(0, 1)
@@ -167,7 +171,7 @@ class _Found:
     def write(self, folder: Path, mine: Sequence[str]) -> None:
         """Into the folder of the trial; ``mine`` are those whose costs are its."""
         stream = io.BytesIO()
-        np.savez_compressed(stream, **self._sets)  # type: ignore[arg-type] # of arrays by name
+        np.savez_compressed(stream, **{str(number): sets for number, sets in self.sets.items()})  # type: ignore[arg-type]
         write_file(folder / FOUND_FILE, stream.getvalue())
         levels = self._levels
         told = {
@@ -195,6 +199,7 @@ def read_run(trial: Trial, folder: Path, output: Path, recipe: Recipe) -> Run:
             histogram=tuple(told["probabilities"]),
             infection=None if told["infection"] is None else Histogram(*map(np.array, told["infection"])),
             above=recipe.above,
+            maps=read_maps(folder),
         )
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise _damaged(folder) from None

@@ -84,14 +84,23 @@ def tell(
             row,
             tuple(cell(rows_of(row.recipe, column), column, convention, paper.spread) for column in columns),
             tuple(against(row, column) for column in columns),
-            _slices([one for column in columns[:1] for one in rows_of(row.recipe, column)]),
+            _slices(rows_of(row.recipe, columns[0]), columns[0], convention),
         )
         for row in table.row
     ]
 
 
-def _slices(rows: Sequence[Scored]) -> tuple[int, int]:
-    return len({row.slice for row in rows}), len({row.group for row in rows})
+def _slices(rows: Sequence[Scored], column: Measured, convention: Convention) -> tuple[int, int]:
+    """Slices, and their groups, that count for any of the column's regions under the convention."""
+    own = [row for row in rows if row.region in column.regions]
+    counted = [
+        (name, group)
+        for region in column.regions
+        for (name, _), (group, _) in values_of(
+            [row for row in own if row.region == region], column.metric, convention
+        ).items()
+    ]
+    return len({name for name, _ in counted}), len({group for _, group in counted})
 
 
 def cell(rows: Sequence[Scored], column: Measured, convention: Convention, spread: Spread = "errors") -> Cell | None:

@@ -115,6 +115,7 @@ class Scale(_Part):
         batch: the most slices of a kind in a step; None: as many as the recipes say.
         folds: that are held out; all if empty.
         seeds: how many, from 0.
+        more_seeds: of single recipes, by their names.
     """
 
     recipes: Annotated[list[str], Field(min_length=1)]
@@ -123,6 +124,11 @@ class Scale(_Part):
     batch: Annotated[int, Field(ge=1)] | None = None
     folds: list[Annotated[int, Field(ge=0)]] = []
     seeds: Annotated[int, Field(ge=1)] = 1
+    more_seeds: dict[str, Annotated[int, Field(ge=1)]] = {}
+
+    def seeds_of(self, recipe: str) -> int:
+        """How many of a recipe."""
+        return self.more_seeds.get(recipe, self.seeds)
 
 
 class Paper(_Part):
@@ -164,6 +170,9 @@ class Paper(_Part):
         if not convention.is_of_counts:
             raise ValueError(f"the convention {self.convention}, of {', '.join(PER_IMAGE)}")
         recipes = set(self.recipes)
+        for scale in self.scales.values():
+            if unknown := scale.more_seeds.keys() - recipes:
+                raise ValueError(f"more seeds of {min(unknown)}, which no row has")
         for table in self.table:
             for row in table.row:
                 if row.cells and len(row.cells) != len(self.printed_of(table)):

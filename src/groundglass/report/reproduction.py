@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import Any, Final
 
 from groundglass.evaluation.cells import Cell, Told
@@ -16,6 +16,9 @@ from groundglass.evaluation.trials import Trial
 from groundglass.report.words import p_value
 
 BINS: Final = 20
+MAPS: Final = {"psnr_db": "PSNR, dB", "ssim": "SSIM", "error_area": "area of 1 - confidence for errors"}
+PERPLEXITY: Final = "perplexity of "  # in logs, before a codebook's name
+TRUSTED: Final = "trusted"
 SPREADS: Final[Mapping[Spread, str]] = {
     "errors": "1.96 standard errors",
     "deviation": "the population's standard deviation",
@@ -34,6 +37,7 @@ class Run:
         histogram: numbers of probabilities in ``BINS`` equal bins from 0 to 1, of held-out slices.
         infection: pixels inside and outside of it at each level of its probability; None where it is not told.
         above: what a label's probability is above.
+        maps: by name, what was measured of held-out slices that the method draws again or is sure of.
     """
 
     trial: Trial
@@ -43,6 +47,7 @@ class Run:
     histogram: tuple[int, ...]
     infection: Histogram | None
     above: float
+    maps: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], data: str, heading: str) -> str:
@@ -62,7 +67,7 @@ def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], 
         if any(one.row.recipe for one in rows):
             lines += _table(paper, table, rows, data) + _differences(paper, table, rows)
     against = {row.recipe: row.against for table in paper.table for row in table.row if row.recipe and row.against}
-    lines += _costs(runs, against, data) + _levels(runs, data)
+    lines += _shown(runs, data) + _costs(runs, against, data) + _levels(runs, data)
     lines += [
         f"{paper.whose.capitalize()}: as printed there. The rest was measured, under the convention "
         f"`{paper.convention}`, at native resolution, of held-out slices unless it says otherwise: mean ± "
@@ -111,6 +116,47 @@ def _differences(paper: Paper, table: Table, rows: Sequence[Told]) -> list[str]:
 def _difference(found: Comparison) -> str:
     interval = "" if found.ci_low is None or found.ci_high is None else f" [{found.ci_low:+.3f}, {found.ci_high:+.3f}]"
     return f"{found.mean_difference:+.3f}{interval}, {found.pairs}"
+
+
+def _shown(runs: Sequence[Run], data: str) -> list[str]:
+    """What methods show of themselves: of held-out slices, and of the log at the end of a training or over it."""
+    names = list(dict.fromkeys(run.trial.recipe for run in runs))
+    ended = list(dict.fromkeys(key for run in runs for key in _logged(run) if key.startswith(PERPLEXITY)))
+    lines = []
+    for name in names:
+        own = [run for run in runs if run.trial.recipe == name]
+        values = [[value for run in own for value in run.maps.get(key, ())] for key in MAPS]
+        logged = [[seen[-1] for run in own if (seen := _logged(run).get(key))] for key in ended]
+        trusted = [fmean(seen) for run in own if (seen := _logged(run).get(TRUSTED))]
+        if any((*values, *logged, trusted)):
+            cells = [_mean(one, "slices") for one in values], [_mean(one) for one in (*logged, trusted)]
+            lines.append(_line([name, *cells[0], *cells[1]]))
+    if not lines:
+        return []
+    head = [f"## What they show of themselves; {data}", "", *_head(["recipe", *MAPS.values(), *ended, TRUSTED])]
+    note = (
+        "Of held-out slices, over all folds and seeds: mean ± standard deviation. Perplexities are of the codes' use "
+        f"at the end of a training; `{TRUSTED}` is the share of unlabelled pixels that taught, the mean over the steps "
+        "that asked. Both ± over trainings."
+    )
+    return [*head, *lines, "", note, ""]
+
+
+def _logged(run: Run) -> dict[str, list[float]]:
+    """Every number of all stages' logs by its name, in the order of steps."""
+    told: dict[str, list[float]] = {}
+    for log in run.logs:
+        for row in log:
+            for key, value in row.items():
+                told.setdefault(key, []).append(value)
+    return told
+
+
+def _mean(values: Sequence[float], of: str = "") -> str:
+    if not values:
+        return ""
+    deviation = f" ± {stdev(values):.3g}" if len(values) > 1 else ""
+    return f"{fmean(values):.3g}{deviation}" + (f" ({len(values)} {of})" if of else "")
 
 
 def _costs(runs: Sequence[Run], against: Mapping[str, str], data: str) -> list[str]:
