@@ -299,7 +299,7 @@ def _stages(
                     stage.training,
                     folder,
                     identity=_with_labels(run.identity, stage, made),
-                    record=described(recipe, number, after),
+                    record=described(recipe, number, after) | {"slices": _named(run.store, dealt)},
                     fabric=processes.start(run.launch, precision_of(stage.training)),
                     on_step=tell,
                 )
@@ -318,6 +318,12 @@ def _stages(
     if method is None:
         raise ValueError("a recipe without a stage")
     return method, last
+
+
+def _named(store: Store, dealt: Roles) -> dict[str, list[str]]:
+    """Which slices do what, by their ids: a state may be looked at."""
+    kinds = {"labelled": dealt.train, "unlabelled": dealt.unlabelled, "held out": dealt.test}
+    return {kind: [store.slices[number].id for number in numbers] for kind, numbers in kinds.items()}
 
 
 def _rounds(recipe: Recipe) -> Iterator[tuple[int, int]]:

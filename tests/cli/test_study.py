@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from groundglass import runs
-from groundglass.cli import spent
+from groundglass.cli import spent, study
 from groundglass.preprocess.preparation import Preparation
 from tests.cli.test_train import RECIPE
 from tests.toy_store import make_store
@@ -182,6 +182,32 @@ def test_a_budget_without_a_supervised_recipe_is_refused(run, store, recipes, tm
     recipes[0].write_text(recipes[0].read_text() + ROUNDS)
     ended = run("study", "budget", recipes[0], "--store", store, "-o", tmp_path / "out")
     assert "without a supervised recipe" in ended.error
+
+
+def test_the_same_network_on_labels_alone_is_what_another_method_is_compared_with(run, store, recipes, tmp_path):
+    """Any method without unlabelled slices will do, the first of them whatever stands before."""
+    alone = tmp_path / "alone.toml"
+    without = recipes[1].read_text().replace("[data]", "[data]\nunlabelled = false")
+    alone.write_text(without.replace("mean_teacher", "svae"))
+    made = study._recipes([recipes[1], alone, recipes[0]], study.Options(store, tmp_path, labels=[2]))
+    assert list(made) == ["alone", "teacher", "plain"]
+
+
+def test_a_recipe_with_a_number_of_labels_of_its_own_is_refused(run, store, recipes, tmp_path):
+    recipes[0].write_text(recipes[0].read_text().replace("[data]", "[data]\nlabels = 4"))
+    ended = run("study", "crossval", recipes[0], "--store", store, "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "says data.labels = 4" in ended.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_are_kept_where_that_is_asked_for(run, store, recipes, tmp_path):
+    words = "--seeds", "1", "--fold", "0", "-q"
+    for keep in ((), ("--keep",)):
+        out = tmp_path / f"out{len(keep)}"
+        assert run("study", "crossval", recipes[0], "--store", store, "-o", out, *words, *keep).code == 0
+        assert len(list(out.glob("runs/*/model.safetensors"))) == len(keep)
+        assert len(list(out.glob("runs/*/stage-1/state.safetensors"))) == len(keep)
 
 
 def test_rows_of_one_preparation_are_no_rows_of_another(run, store, recipes, tmp_path):

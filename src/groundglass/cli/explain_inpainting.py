@@ -45,9 +45,9 @@ def look(run: Path, store: Store, slices: int) -> tuple[int, list[Inpainted]]:
     Raises:
         GroundglassError: no such state in the run, or one that is damaged.
     """
-    method, step = last_state(run, [METHOD], "inpaints")
-    assert isinstance(method, Inpainting)  # noqa: S101 - by its name
-    return step, _inpainted(method, store, slices)
+    state = last_state(run, [METHOD], "inpaints")
+    assert isinstance(state.method, Inpainting)  # noqa: S101 - by its name
+    return state.step, _inpainted(state.method, store, slices)
 
 
 def _inpainted(method: Inpainting, store: Store, count: int) -> list[Inpainted]:

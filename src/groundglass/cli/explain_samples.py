@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from groundglass.cli.run_state import last_state
+from groundglass.cli.run_state import State, last_state
 from groundglass.evaluation import collapse
 from groundglass.io import OutputFolder
-from groundglass.methods._ladder import OfLadder, Shown
+from groundglass.methods._ladder import OfLadder, Shown, active
 from groundglass.report.samples import Drawn, Row, names_of, sheet, table
 from groundglass.report.sheets import spread
 from groundglass.store import Store, open_store
@@ -27,27 +27,29 @@ BATCH: Final = 4
 def run_samples(run: Path, store_path: Path, output: Path, slices: int, samples: int, seed: int) -> None:
     """Draw some slices of a store as the last state of a run makes them again, and some that it makes of nothing.
 
-    Writes ``samples-STEP.png``, ``samples-STEP.csv`` with a row a slice and ``collapse-STEP.csv`` with one for
-    labelled and one for unlabelled slices; those of other steps stay.
+    Writes ``samples-STEP.png``, ``samples-STEP.csv`` with a row a slice and ``collapse-STEP.csv`` with one for each
+    kind of slices: labelled, unlabelled and held out, as they were to the run, or, in another store, as they are there.
+    Those of other steps stay.
 
     Args:
         run: a folder of groundglass train; it may still be training.
         store_path: whose slices are shown.
         output: the folder to write to.
-        slices: how many of the labelled, and of the unlabelled.
+        slices: how many of each kind.
         samples: how many of nothing.
         seed: of these, and of the posterior's noise.
 
     Raises:
         GroundglassError: no such state in the run, one that is damaged, or a store that does not fit.
     """
-    method, step = last_state(run, METHODS, "generates slices")
+    state = last_state(run, METHODS, "generates slices")
+    method, step = state.method, state.step
     assert isinstance(method, OfLadder)  # noqa: S101 - by its name
     store = open_store(store_path)
     generator = torch.Generator().manual_seed(seed)
     kinds = [
         _kind(method, store, name, spread(numbers, slices), generator)
-        for name, numbers in (("labelled", store.labelled), ("unlabelled", store.unlabelled))
+        for name, numbers in _kinds(state, store).items()
         if numbers
     ]
     drawn = [one for kind in kinds for one in kind.drawn]
@@ -65,9 +67,17 @@ def run_samples(run: Path, store_path: Path, output: Path, slices: int, samples:
         sys.stdout.write(f"step {step}, {_line(kind.whole, method.unit)}\n")
 
 
+def _kinds(state: State, store: Store) -> dict[str, Sequence[int]]:
+    """Numbers of a store's slices, by what they were to the run, if it was of this store."""
+    known = {info.id: number for number, info in enumerate(store.slices)}
+    if state.slices and all(name in known for names in state.slices.values() for name in names):
+        return {kind: sorted(known[name] for name in names) for kind, names in state.slices.items()}
+    return {"labelled": store.labelled, "unlabelled": store.unlabelled}
+
+
 @dataclass(frozen=True, eq=False)
 class _Kind:
-    """Labelled or unlabelled slices: pictures, a row of numbers a slice, and one of them all."""
+    """Slices of a kind: pictures, a row of numbers a slice, and one of them all."""
 
     drawn: list[Drawn]
     rows: list[Row]
@@ -78,34 +88,40 @@ def _kind(method: OfLadder, store: Store, name: str, numbers: Sequence[int], gen
     pictures = np.stack([store.prepared(number) for number in numbers])
     black, white = store.preparation.window_hu
     hu = white - black
-    parts = [torch.from_numpy(pictures[start : start + BATCH])[:, None] for start in range(0, len(pictures), BATCH)]
-    shown = _together([method.shown(part) for part in parts])
-    noisy = [_array(_together([method.shown(part, generator) for part in parts]).styles) for _ in range(2)]
+    seen = np.stack([~store.frame(number).padding for number in numbers])
+    parts = [slice(start, start + BATCH) for start in range(0, len(pictures), BATCH)]
+    batches = [(torch.from_numpy(pictures[part])[:, None], torch.from_numpy(seen[part])) for part in parts]
+    shown = _together([method.shown(image, seen=part) for image, part in batches])
+    noisy = [_together([method.shown(image, generator) for image, _ in batches]) for _ in range(2)]
+    first, second = (_array(one.styles) for one in noisy)
     styles, probability = _array(shown.styles), _array(shown.probability)
-    apart = np.abs(_array(shown.stitched)[:, 0] - pictures)
+    error = np.abs(_array(shown.stitched)[:, 0] - pictures)
 
     def told(where: slice) -> dict[str, float | None]:
-        distance = collapse.styles_apart(styles[where])
+        samples = first[where], second[where]
+        distance = collapse.closest(styles[where], samples, method.tissues, seen[where])
         return {
             method.unit: None if shown.bits is None else float(shown.bits[where].mean()),
             **{f"divergence_{name}": float(level[where].mean()) for name, level in shown.divergence.items()},
-            "error_hu": hu * float(apart[where].mean()),
-            "styles_apart_hu": None if distance is None else hu * distance,
-            "noise_hu": hu * collapse.noise(noisy[0][where], noisy[1][where]),
+            "error_hu": hu * float(error[where][seen[where]].mean()),
+            "styles_apart_hu": None if distance is None else hu * distance.apart,
+            "noise_hu": None if distance is None else hu * distance.noise,
         }
 
     rows: list[Row] = [
         {"slice": store.slices[number].id, "kind": name, **told(slice(place, place + 1))}
         for place, number in enumerate(numbers)
     ]
-    named = zip(names_of(method.tissues), collapse.shares(probability), strict=True)
+    named = zip(names_of(method.tissues), collapse.shares(probability, seen), strict=True)
     whole = {
         "kind": name,
         "slices": str(len(numbers)),
         **told(slice(None)),
+        **({f"active_{name}": active(means) for name, means in shown.means.items()} if len(numbers) > 1 else {}),
+        "error_of_mean_picture_hu": hu * collapse.error_of_mean_picture(pictures, seen),
         **{f"share of {tissue}": share for tissue, share in named},
-        "information_of_pictures": collapse.information_of_pictures(probability),
-        "information_of_grey_values": collapse.information_of_grey_values(pictures, probability),
+        "information_of_pictures": collapse.information_of_pictures(probability, seen),
+        "information_of_grey_values": collapse.information_of_grey_values(pictures, probability, shown=seen),
     }
     return _Kind(_drawn(shown, pictures), rows, whole)
 
@@ -118,6 +134,7 @@ def _together(parts: Sequence[Shown]) -> Shown:
         torch.cat([part.stitched for part in parts]),
         torch.cat(bits) if bits else None,
         {name: torch.cat([part.divergence[name] for part in parts]) for name in parts[0].divergence},
+        {name: torch.cat([part.means[name] for part in parts]) for name in parts[0].means},
     )
 
 
@@ -142,6 +159,7 @@ def _line(whole: Row, unit: str) -> str:
     if whole["styles_apart_hu"] is None:
         return line
     return (
-        f"{line}, styles {whole['styles_apart_hu']:.0f} HU apart against {whole['noise_hu']:.0f} of noise, "
+        f"{line}, {whole['error_hu']:.0f} HU off where the mean picture is {whole['error_of_mean_picture_hu']:.0f}, "
+        f"styles {whole['styles_apart_hu']:.0f} HU apart against {whole['noise_hu']:.0f} of noise, "
         f"{whole['information_of_pictures']:.3f} bits between classes and pictures"
     )

@@ -40,6 +40,7 @@ Results = Annotated[
     typer.Option(metavar="CSV", help="Rows of all runs, continued; OUT/results.csv by default."),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time, each on its share of the cores.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave each run's folder, model and last state in OUT/runs.")]
 StudyConvention = Annotated[str, typer.Option("--convention", help="How slices are averaged.")]
 
 
@@ -54,10 +55,11 @@ def _crossval(
     results: Results = None,
     convention: StudyConvention = "present",
     jobs: Jobs = 1,
+    keep: Keep = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and test recipes on folds by group and several seeds; the table, intervals and paired tests."""
-    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet, jobs)
+    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet, jobs, keep)
 
 
 @study.command("budget")
@@ -72,14 +74,15 @@ def _budget(
     results: Results = None,
     convention: StudyConvention = "present",
     jobs: Jobs = 1,
+    keep: Keep = False,
     quiet: Quiet = False,
 ) -> None:
-    """The same at several numbers of labels, compared with the supervised recipe: a table and a curve."""
+    """The same at several numbers of labels, compared with the first by labels alone: a table and a curve."""
     numbers = [int(part) for part in labels.split(",") if part.strip().isdecimal()]
     with ending():
         if not numbers or len(numbers) != len(labels.split(",")) or min(numbers) < 1:
             raise UsageError(f"The labels {labels!r}.", expected="whole numbers, from 1", remedy="Such as 5,10,20,40")
-    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet, jobs)
+    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet, jobs, keep)
 
 
 def _study(
@@ -94,13 +97,14 @@ def _study(
     convention: str,
     quiet: bool,
     jobs: int,
+    keep: bool,
 ) -> None:
     with computing():
         from groundglass.cli.processes import require_alone
         from groundglass.cli.study import Options, run_study
 
         require_alone("groundglass study")
-        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet, jobs))
+        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet, jobs, keep))
 
 
 @study.command("compare")

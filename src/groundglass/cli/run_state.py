@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,23 @@ from groundglass.errors import ReadError, UsageError
 from groundglass.methods._method import Method
 
 
-def last_state(run: Path, methods: Sequence[str], does: str) -> tuple[Method, int]:
-    """The method of the last stage by one of some methods, in eval mode, and its step.
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a run came to so far.
+
+    Attributes:
+        method: in eval mode.
+        step: of its stage.
+        slices: "labelled", "unlabelled" and "held out" -> ids of the slices that were so to the run.
+    """
+
+    method: Method
+    step: int
+    slices: Mapping[str, Sequence[str]]
+
+
+def last_state(run: Path, methods: Sequence[str], does: str) -> State:
+    """The last stage by one of some methods.
 
     Args:
         run: the folder of a run.
@@ -49,4 +65,4 @@ def last_state(run: Path, methods: Sequence[str], does: str) -> tuple[Method, in
             expected="one that this version's groundglass train wrote",
             remedy="Train it again, or use the version that wrote it.",
         ) from None
-    return method.eval(), int(record["step"])
+    return State(method.eval(), int(record["step"]), record["made"].get("slices", {}))

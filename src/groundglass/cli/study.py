@@ -55,6 +55,7 @@ class Options:
         convention: of the averages.
         quiet: show no progress.
         jobs: how many trainings run at a time, each on its share of the cores.
+        keep: leave the folders of runs, each with its model and last state, where they are.
     """
 
     store: Path
@@ -67,6 +68,7 @@ class Options:
     convention: str = "present"
     quiet: bool = False
     jobs: int = 1
+    keep: bool = False
 
 
 def run_study(recipe_files: Sequence[Path], options: Options) -> None:
@@ -121,7 +123,14 @@ def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
             raise UsageError(
                 f"Two recipes are called {file.stem}.", expected="one of each name", remedy="Rename one of them."
             )
-        recipes[file.stem] = load(file)
+        recipe = load(file)
+        if recipe.data.labels is not None:
+            raise UsageError(
+                f"{file.name} says data.labels = {recipe.data.labels}.",
+                expected="no number of labels in the recipe: the study gives it to all of them",
+                remedy=f"Leave it out, and say groundglass study budget --labels {recipe.data.labels}.",
+            )
+        recipes[file.stem] = recipe
     if not options.labels:
         return recipes
     supervised = [name for name, recipe in recipes.items() if _is_supervised(recipe)]
@@ -129,14 +138,15 @@ def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
         raise UsageError(
             "A study of numbers of labels without a supervised recipe.",
             expected="one among them: what unlabelled slices give is a difference",
-            remedy="Add a recipe with the method supervised.",
+            remedy="Add a recipe that learns from labels alone, first of such.",
         )
     return {supervised[0]: recipes[supervised[0]]} | recipes  # the first is what the others are compared with
 
 
 def _is_supervised(recipe: Recipe) -> bool:
-    """Whether it learns from anybody's labels alone."""
-    return all(stage.method == "supervised" and stage.labels is None for stage in recipe.stage)
+    """Whether it learns from people's labels alone: whatever the method, if it gets or takes no unlabelled slices."""
+    own = any(stage.labels is not None for stage in recipe.stage)
+    return not own and (not recipe.data.unlabelled or all(stage.method == "supervised" for stage in recipe.stage))
 
 
 def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Options) -> list[tuple[Recipe, Trial]]:
@@ -207,7 +217,8 @@ def _run(recipe: Recipe, trial: Trial, split: Split, options: Options, watch: ru
     method, dealt = runs.train(recipe, store, folder, watch, split=split)
     minutes = sum(cost.minutes for cost in costs(read_sittings(spent), [folder.name]).values())
     counts = runs.score(method, store, dealt.test, in_tiles=recipe.tiles)
-    shutil.rmtree(folder)  # its rows are what is kept
+    if not options.keep:
+        shutil.rmtree(folder)  # its rows are what is kept
     groups = {info.id: info.group for info in store.slices}
     return [Row(trial, minutes, name, groups[name], region.key, found) for (name, region), found in counts.items()]
 

@@ -126,12 +126,18 @@ def _generative(model: Model) -> OfLadder:
 def _seen(
     method: OfLadder, image: torch.Tensor, lesion: Sequence[bool]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Grey values (B, S + 2, H, W) of styles, the stitched and the healthy picture; probabilities of styles."""
-    shown = method.shown(as_seen(method, image))
-    of_lesion = torch.tensor(lesion, device=shown.probability.device).view(1, -1, 1, 1)
-    first = shown.probability.masked_fill(of_lesion, -1).argmax(dim=1, keepdim=True)
-    planes = torch.cat([shown.styles, shown.stitched, shown.styles.gather(1, first)], dim=1)
-    return planes.float().cpu().numpy(), shown.probability.float().cpu().numpy()
+    """Grey values (B, S + 2, H, W) of styles, the stitched and the healthy picture; probabilities of styles.
+
+    Picture by picture, so that each comes out to the same bit whichever others there are.
+    """
+    planes, probability = [], []
+    for one in torch.split(as_seen(method, image), 1):
+        shown = method.shown(one)
+        of_lesion = torch.tensor(lesion, device=one.device).view(1, -1, 1, 1)
+        first = shown.probability.masked_fill(of_lesion, -1).argmax(dim=1, keepdim=True)
+        planes.append(torch.cat([shown.styles, shown.stitched, shown.styles.gather(1, first)], dim=1))
+        probability.append(shown.probability)
+    return torch.cat(planes).float().cpu().numpy(), torch.cat(probability).float().cpu().numpy()
 
 
 def _put(plane: Volume, grey: NDArray[np.float32], where: Frame, window_hu: tuple[float, float]) -> None:

@@ -85,6 +85,7 @@ class Shown:
         stitched: (B, 1, H, W), [0, 1].
         bits: (B,), in the method's ``unit``; None of a sample.
         divergence: of each level by its name, nats (B,); empty of a sample.
+        means: of each level by its name, the latents' means (B, 1, h, w); empty of a sample.
     """
 
     probability: Tensor
@@ -92,6 +93,7 @@ class Shown:
     stitched: Tensor
     bits: Tensor | None = None
     divergence: Mapping[str, Tensor] = field(default_factory=dict)
+    means: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class OfLadder(OfNetwork):
@@ -168,14 +170,11 @@ class OfLadder(OfNetwork):
         return Bound(likelihood, total, self.bits(means_of_shown(picture, seen), total.detach()), inferred)
 
     def levels_of(self, bound: Bound) -> dict[str, Tensor]:
-        """Of each level: its exact divergence in nats a picture, the mean; and which share of its latents is active."""
+        """Of each level: its exact divergence in nats a picture, the mean."""
         told = {}
         inferred = bound.inferred
         for name, q, p in zip(self.network.levels, inferred.posterior, inferred.prior, strict=True):
-            apart = divergence(q.mean, q.variance, p.mean, p.variance).sum() / len(q.mean)
-            told[f"divergence_{name}"] = apart.detach()
-            if len(q.mean) > 1:
-                told[f"active_{name}"] = (q.mean.detach().var(dim=0) > MOVES).float().mean()
+            told[f"divergence_{name}"] = divergence(q.mean, q.variance, p.mean, p.variance).detach().sum() / len(q.mean)
         return told
 
     def predict(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
@@ -202,7 +201,8 @@ class OfLadder(OfNetwork):
         likelihood = means_of_shown(log_likelihood(inferred.logits, density, unknown(image), self.tissues), seen)
         pixels = image[0].numel() if seen is None else seen.sum(dim=(1, 2)).clamp_min(1)
         bits = self.bits(likelihood, torch.stack(list(apart.values())).sum(dim=0) / pixels)
-        return Shown(*self._pictures(inferred), bits, apart)
+        means = dict(zip(self.network.levels, (q.mean for q in inferred.posterior), strict=True))
+        return Shown(*self._pictures(inferred), bits, apart, means)
 
     @torch.no_grad()
     def sampled(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Shown:
@@ -213,6 +213,14 @@ class OfLadder(OfNetwork):
         """Probabilities, styles and the stitched picture."""
         grey = self.grey(made.styles)
         return made.logits.float().softmax(dim=1), grey, stitched(made.logits, grey)
+
+
+def active(means: Tensor) -> float:
+    """The share of a level's latents whose mean moves over pictures (N, 1, h, w).
+
+    Of means that no sample is in: on a ladder those of finer levels follow the samples of the coarser.
+    """
+    return float((means.var(dim=0) > MOVES).float().mean())
 
 
 def unknown(image: Tensor) -> Tensor:
