@@ -66,8 +66,8 @@ def test_latents_of_equal_pictures_are_not_active_and_those_of_different_ones_ar
     made = method().eval()
     flat, told = made.shown(pictures(count=1).expand(4, 1, 16, 16)).means, made.shown(pictures()).means
     assert flat.keys() == told.keys() == set(made.network.levels)
-    assert [active(100 * flat[level]) for level in flat] == [0, 0]
-    assert all(active(100 * told[level]) > 0.5 for level in told)
+    assert [active(1e3 * flat[level]) for level in flat] == [0, 0]
+    assert all(active(1e3 * told[level]) > 0 for level in told)
     by_hand = torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.1]]).view(2, 1, 1, 3)  # variances 0, 2, 0.005
     assert active(by_hand) == pytest.approx(1 / 3)
 
