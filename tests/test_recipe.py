@@ -228,15 +228,21 @@ def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
 
 
 def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
-    found = {path.stem: load(path) for path in STITCHNET if path.parent.name == "small"}
-    every = {}
-    for name in ("warm_up", "shares", "swap", "low_resolution"):
+    """Network and training are stitchnet2022's small ones', but for the focal loss; labels alone have as many."""
+    found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
+    plain = {"focal": 10.0, "styles_at": 0}
+    every = dict(plain)
+    for name in ("both", "rise", "warm_up", "shares", "swap", "low_resolution"):
         own = found[name].stage[0].settings | {"styles_at": found[name].network.settings.get("styles_at", 0)}
-        every |= {key: value for key, value in own.items() if value}
+        assert len(own.items() - plain.items()) == (name != "both")
+        every |= dict(own.items() - plain.items())
         assert found[name].stage[0].training == found["both"].stage[0].training
     repaired = found["repaired"]
     assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
-    assert len(every) == 4
+    alone, published = found["supervised"], load(SHIPPED / "stitchnet2022" / "small" / "both.toml")
+    assert (alone.data.unlabelled, alone.stage[0].training.batch) == (False, 6)
+    assert alone.stage[0].settings == {"focal": 10.0}
+    assert (published.network, published.stage[0].training) == (found["both"].network, found["both"].stage[0].training)
 
 
 def test_peers_stand_on_one_footing():

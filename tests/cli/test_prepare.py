@@ -121,3 +121,18 @@ def test_a_full_disk_leaves_a_store_that_knows_it_is_half_and_the_next_run_finis
     shutil.copytree(tmp_path / "store", tmp_path / "first")
     assert run("prepare", "covid_semiseg", root, "-o", tmp_path / "whole").code == 0
     assert open_store(tmp_path / "first").content == open_store(tmp_path / "whole").content
+
+
+def test_phantoms_are_drawn_and_lie_in_no_folder(run, tmp_path):
+    words = "prepare", "phantom", "--size", "32", "-q", "-o"
+    for patients in ("2", "3"):
+        ended = run(*words, tmp_path / patients, "--patients", patients)
+        assert ended.code == 0, ended.err
+        assert f"of {patients} groups" in ended.out
+    two, three = (open_store(tmp_path / patients) for patients in ("2", "3"))
+    assert two.dataset == "phantom"
+    shown = {info.id: three.number(info.id) for info in two.slices}  # the first are the same
+    assert all(np.array_equal(two.prepared(two.number(name)), three.prepared(n)) for name, n in shown.items())
+    assert "A folder of phantoms" in run("prepare", "phantom", tmp_path, "-o", tmp_path / "x").error
+    assert "The folder of the data was not said" in run("prepare", "covid_semiseg", "-o", tmp_path / "x").error
+    assert not (tmp_path / "x").exists()

@@ -136,10 +136,16 @@ def _segment(
 @app.command("prepare")
 def _prepare(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="One that datasets list names, or folder for your own.")
+        str,
+        typer.Argument(
+            metavar="DATASET", help="One that datasets list names, folder for your own, phantom for drawn patients."
+        ),
     ],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder that holds it, as its publisher packs it.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="Folder for the store.")],
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(metavar="ROOT", help="The folder that holds it, as its publisher packs it; none of phantoms."),
+    ] = None,
     size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the prepared pictures, in pixels.")] = 288,
     fit: Annotated[
         str, typer.Option(help="letterbox keeps the proportions of a crop, stretch fills the picture.")
@@ -159,6 +165,7 @@ def _prepare(
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare; the store is the same.")] = 1,
+    patients: Annotated[int, typer.Option(min=1, help="Phantoms: how many; the first are the same of more.")] = 12,
     key: Key = None,
     quiet: Quiet = False,
 ) -> None:
@@ -166,7 +173,9 @@ def _prepare(
     with ending():
         from groundglass.cli.prepare import Options, prepare
 
-        prepare(dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop, lungs))
+        prepare(
+            dataset, root, output, Options(size, fit, orientation, key, quiet, workers, window, crop, lungs, patients)
+        )
 
 
 @app.command("evaluate")

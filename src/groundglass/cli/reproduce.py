@@ -45,7 +45,6 @@ SETS: Final[Mapping[str, str]] = {
     "phantom": "phantoms, which say nothing of patients",
 }
 PATIENTS: Final = 12  # phantoms
-STATES: Final = 5  # of a stage, at the least: what is lost when one is killed
 SHOWN: Final = 4  # slices of a figure
 RESULTS_FILE, TRAINED_FILE, TABLES_FILE = "results.csv", "trained_on.csv", "tables.md"
 
@@ -155,7 +154,6 @@ def _scaled(recipe: Recipe, scale: Scale) -> Recipe:
     for stage in (*table["stage"], *(table["prior"]["stage"] if table["prior"] else ())):
         training = stage["training"]
         training["steps"] = _part(training["steps"], scale.share)
-        training["checkpoint_every"] = min(training["checkpoint_every"], -(-training["steps"] // STATES))
         for kind in ("batch", "unlabelled_batch"):
             training[kind] = min(training[kind], scale.batch or training[kind])
         if stage["labels"] and stage["labels"]["count"]:
