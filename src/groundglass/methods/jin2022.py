@@ -22,7 +22,7 @@ Differs from the paper:
   as those are that it predicts with. The VQ-VAE draws both kinds (not said).
 - L_prop of the unlabelled (3.4, no target given): the shares predicted for all of the batch together, against the mean
   of the labelled slices' shares so far. Single slices may well have other shares.
-- A weight of 0 leaves the term out; with ``dice`` the loss has soft Dice beside, for figure 2.
+- ``proportions = 0`` leaves L_prop out; with ``dice`` the loss has soft Dice beside, for figure 2.
 """
 
 from __future__ import annotations
