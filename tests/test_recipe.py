@@ -232,7 +232,7 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
     plain = {"focal": 10.0, "styles_at": 0}
     every = dict(plain)
-    for name in ("both", "rise", "warm_up", "shares", "swap", "low_resolution"):
+    for name in ("both", "rise", "warm_up", "shares", "swap", "agree", "low_resolution"):
         own = found[name].stage[0].settings | {"styles_at": found[name].network.settings.get("styles_at", 0)}
         assert len(own.items() - plain.items()) == (name != "both")
         every |= dict(own.items() - plain.items())

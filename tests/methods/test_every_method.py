@@ -151,8 +151,8 @@ UNSHOWN = {  # what a batch of nothing but padding costs nothing of
     "inpainting": ("logits",),
     "jin2022": ("semi_supervised", "adversarial"),
     "mean_teacher": ("consistency",),
-    "stichnet2020": ("labelled", "unlabelled", "swap", "shares"),
-    "stitchnet": ("labelled", "unlabelled", "swap", "shares"),
+    "stichnet2020": ("labelled", "unlabelled", "swap", "shares", "agree"),
+    "stitchnet": ("labelled", "unlabelled", "swap", "shares", "agree"),
     "svae": ("likelihood",),
     "ua_mt": ("consistency",),
     "unimatch": ("features", "strong"),
@@ -163,7 +163,7 @@ def losses_of(method, batches, seen):
     """With so much of the slices shown; None: nothing is said of it."""
     there = {field.name for field in fields(method.config)}
     sure = 1.0 if "passes" in there else 0.1  # of doubt, of confidence
-    wanted = {"swap": 1.0, "shares": 1.0, "threshold": sure}
+    wanted = {"swap": 1.0, "shares": 1.0, "agree": 1.0, "sure": 0.1, "threshold": sure}
     method.config = replace(method.config, **{name: wanted[name] for name in there & wanted.keys()})
     shown = None if seen is None else torch.full_like(batches[0].label_set, seen, dtype=torch.bool)
     both = [replace(batch, shown=shown) for batch in batches]

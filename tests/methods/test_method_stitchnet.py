@@ -4,7 +4,9 @@ import torch
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.beta import dequantised, expected, log_density
 from groundglass.losses.label_set import cross_entropy, focal_cross_entropy
+from groundglass.losses.pseudo_labels import answered
 from groundglass.losses.stitched import log_likelihood
+from groundglass.methods._views import strong_view
 from groundglass.methods.stitchnet import Config, StitchNet, swapped
 from groundglass.networks.svae import SVAE
 
@@ -219,6 +221,26 @@ def test_a_swapped_label_is_asked_back_and_leaves_the_statistics_alone():
     assert "swap" not in only(method(swap=2.0)).losses
 
 
+def test_a_strong_view_has_to_be_what_the_picture_surely_is():
+    """Of a picture no pixel of which is sure, nothing; else the cross-entropy over all pixels, and a gradient."""
+    unlabelled = Unlabelled(pictures(1))
+    assert only(method(agree=2.0), unlabelled=unlabelled).losses["agree"] == 0
+    made = method(agree=2.0, sure=0.0)
+    update = only(made, unlabelled=unlabelled)
+    other = method()
+    generator = torch.Generator().manual_seed(0)
+    both = torch.cat([pictures(), pictures(1)])
+    inferred = other.network.infer(both, generator)
+    dequantised(both, generator)
+    said = answered(inferred.logits[2:], OUTPUTS)
+    image, wanted = strong_view(unlabelled, said, generator, 0.5)
+    found = other.network.infer(image, generator).logits
+    torch.testing.assert_close(update.losses["agree"], 2 * cross_entropy(found, wanted, OUTPUTS))
+    assert torch.autograd.grad(update.losses["agree"], [made.network.encoder.features[0][0].weight])[0].any()
+    hidden = Unlabelled(pictures(1), shown=torch.zeros_like(pictures(1)[:, 0], dtype=torch.bool))
+    assert only(method(agree=2.0, sure=0.0), unlabelled=hidden).losses["agree"] == 0
+
+
 def test_with_every_repair_a_training_resumes_to_the_same_weights():
     """What repairs draw is of the step's number alone, and they have no state."""
     batches = Labelled(pictures(), labels()), Unlabelled(pictures(1))
@@ -233,7 +255,7 @@ def test_with_every_repair_a_training_resumes_to_the_same_weights():
                     weight -= 0.001 * slope
         return made
 
-    settings = {"warm_up": 0.5, "shares": 1.0, "swap": 1.0}
+    settings = {"warm_up": 0.5, "shares": 1.0, "swap": 1.0, "agree": 1.0, "sure": 0.0}
     whole = steps(method(**settings), 0, 4).state_dict()
     half = steps(method(**settings), 0, 2).state_dict()
     resumed = method(**settings)

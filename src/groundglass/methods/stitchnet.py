@@ -22,7 +22,9 @@ by default), beside the network's ``styles_at``:
 - ``warm_up``: the weight of the unlabelled pictures, and of the two below, rises over a share of the training;
 - ``shares``: a prior on class shares, those of the labelled pictures (``losses.shares``);
 - ``swap``: an unlabelled picture's styles are stitched by a labelled picture's label, and the network has to give that
-  label back. So an unlabelled picture becomes a labelled one, and styles that are one cannot be told apart.
+  label back. So an unlabelled picture becomes a labelled one, and styles that are one cannot be told apart;
+- ``agree``: of a strong view of an unlabelled picture the network has to say what it is sure of in the picture
+  (FixMatch's; ``methods.fixmatch``).
 
 Differs from the paper:
 - A style for each group of tissues that the labels tell apart: the paper's four, or three where lung and background
@@ -38,6 +40,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,12 +48,14 @@ from torch import Tensor
 from groundglass.batches import Labelled, Progress, Unlabelled, shown_in
 from groundglass.labels import UNKNOWN
 from groundglass.losses.label_set import allowed, cross_entropy, focal_cross_entropy
+from groundglass.losses.pseudo_labels import confident, pseudo_cross_entropy
 from groundglass.losses.shares import share_divergence, shares_of
 from groundglass.losses.shown import mean_of_shown
 from groundglass.losses.stitched import stitched
 from groundglass.methods._ladder import Bound, LadderConfig, OfLadder, unknown
 from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of, ramp_up
+from groundglass.methods._views import strong_view
 from groundglass.networks._again import still
 from groundglass.networks._ladder import Inferred
 
@@ -64,9 +69,11 @@ class Config(LadderConfig):
         gamma: of it.
         unlabelled: weight of the unlabelled pictures' bound.
         labels: whether labels are looked at; where not, all pictures count as unlabelled.
-        warm_up: share of the training over which that weight rises, which the next two are multiplied with.
+        warm_up: share of the training over which that weight rises, which the next three are multiplied with.
         shares: weight of the prior on class shares.
         swap: weight of the cross-entropy of labels that were stitched into unlabelled pictures.
+        agree: weight of the cross-entropy of strong views.
+        sure: a pixel of the picture teaches its strong view where its largest probability is at least this.
     """
 
     focal: float = 100.0
@@ -76,6 +83,9 @@ class Config(LadderConfig):
     warm_up: float = 0.0
     shares: float = 0.0
     swap: float = 0.0
+    agree: float = 0.0
+    sure: float = 0.95  # FixMatch's
+    cutmix: ClassVar[float] = 0.5  # share of strong views that get a rectangle of another one, UniMatch's
 
 
 class StitchNet(OfLadder):
@@ -105,19 +115,19 @@ class StitchNet(OfLadder):
             focal = focal_cross_entropy(bound.inferred.logits[:known], sets[0], self.tissues, config.gamma)
             losses["focal"] = config.focal * focal
         if known and unlabelled is not None:
-            repair = self._repair(bound.inferred, sets[0], unlabelled.shown, generator)
+            repair = self._repair(bound.inferred, sets[0], unlabelled, generator)
             losses |= {name: rising * loss for name, loss in repair.items()}
         yield Update("network", losses, told=told)
 
     def _repair(
-        self, inferred: Inferred, label_set: Tensor, shown: Tensor | None, generator: torch.Generator
+        self, inferred: Inferred, label_set: Tensor, unlabelled: Unlabelled, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """What keeps the unlabelled pictures, which come after the labelled ones, from collapse."""
         config, losses = self.config, {}
-        known = len(label_set)
+        known, shown = len(label_set), unlabelled.shown
+        logits = self.network.of_classes(inferred.logits[known:])
         shares = shares_of(label_set, self.outputs) if config.shares else None
         if shares is not None:
-            logits = self.network.of_classes(inferred.logits[known:])
             losses["shares"] = config.shares * share_divergence(logits, shares, shown)
         if config.swap:
             pairs = torch.arange(len(inferred.logits) - known, device=label_set.device) % known
@@ -128,6 +138,12 @@ class StitchNet(OfLadder):
             with still(self.network):  # stitched pictures are a population of their own: statistics stay the real ones'
                 found = self.network.infer(image, generator).logits
             losses["swap"] = config.swap * cross_entropy(found, wanted, self.tissues)
+        if config.agree:
+            said = confident(logits, self.outputs, config.sure, shown)
+            image, wanted = strong_view(unlabelled, said, generator, config.cutmix)
+            with still(self.network):
+                found = self.network.of_classes(self.network.infer(image, generator).logits)
+            losses["agree"] = config.agree * pseudo_cross_entropy(found, wanted, self.outputs)
         return losses
 
     @torch.no_grad()
