@@ -6,10 +6,12 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from groundglass import lookup
+from groundglass.default import DIGEST, MODEL
 from groundglass.engine import checkpoint
 from groundglass.engine.loaders import Augment
 from groundglass.errors import ReadError, UsageError
@@ -35,11 +37,18 @@ def make_network(recipe: NetworkRecipe, classes: int, *, pretrained: bool = True
     """
     kind = lookup.find("groundglass.networks", recipe.name)
     weights = {"weights": recipe.weights} if recipe.weights is not None and pretrained else {}
+    if odd := recipe.settings.keys() & {"weights", "classes"}:
+        raise UsageError(
+            f"The network {recipe.name!r} has {min(odd)!r} among its settings.",
+            expected="weights as network.weights, and as many classes as the labels tell apart",
+            remedy="Leave it out of network.settings.",
+        )
     try:
         network = kind(**{"in_channels": 1, "classes": classes} | weights | recipe.settings)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError, IndexError, ZeroDivisionError, OverflowError) as error:
+        told = str(error) if isinstance(error, TypeError) else "a setting has a value that it cannot have"
         raise UsageError(
-            f"The network {recipe.name!r} cannot be made: {error}.",
+            f"The network {recipe.name!r} cannot be made: {told}.",
             expected="settings that it has",
             remedy="Compare the recipe with the network's docstring.",
         ) from None
@@ -85,9 +94,17 @@ def rebuilt(record: Mapping[str, Any]) -> Method:
     network = NetworkRecipe.model_validate(record["network"])
     outputs = tuple(int(group) for group in record["outputs"])
     made = make_network(network, len(outputs), pretrained=False)
-    made.standard = tuple(record["standard"]) if record.get("standard") else None
+    made.standard = _standard(record["standard"]) if record.get("standard") else None
     method = make_method(record["method"], made, outputs, record["settings"])
     return WithPrior(method, rebuilt(record["prior"])) if record.get("prior") else method
+
+
+def _standard(told: Any) -> tuple[float, float]:
+    """Mean and deviation of grey values, as a record has them."""
+    mean, deviation = (float(number) for number in told)
+    if not (isfinite(mean) and isfinite(deviation) and deviation > 0):
+        raise ValueError(told)
+    return mean, deviation
 
 
 def make_augmentation(name: str | None, crop: int | None = None) -> Augment | None:
@@ -147,11 +164,20 @@ def load_model(path: Path) -> Model:
         preparation = Preparation.from_json(record["preparation"])
         told = {"sources": tuple(record["card"]["sources"]), "digest": sha256(path.read_bytes()).hexdigest()}
         card = ModelCard(**{**record["card"], **told})
-    except (KeyError, TypeError, ValueError, RuntimeError):
+        above, tiles = float(record.get("above", 0.0)), bool(record.get("tiles", False))
+        if not 0 <= above < 1:
+            raise ValueError(above)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError):
         raise ReadError(
             "The checkpoint does not fit this version of groundglass: its weights or its record are of another kind.",
             expected="a model.safetensors that groundglass train wrote",
             remedy="Train it again, or use the version that wrote it.",
         ) from None
-    above, tiles = float(record.get("above", 0.0)), bool(record.get("tiles", False))
+    whole = all(tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point())
+    if not whole or (path == MODEL and card.digest != DIGEST):
+        raise ReadError(
+            "The weights of the model are damaged.",
+            expected="finite numbers" if not whole else "those that the package came with",
+            remedy="Copy it again, or install the package again if it is the one that ships.",
+        )
     return Model(method.eval(), preparation, card, above, tiles)

@@ -180,15 +180,24 @@ def wait_for(phase, process):
     raise AssertionError(f"ended before {phase}")
 
 
-@pytest.mark.parametrize("phase", ["reading", "lung field", "measuring"])
-def test_an_interruption_leaves_nothing(start, dicom, tmp_path, phase):
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("reading", signal.SIGINT),
+        ("lung field", signal.SIGINT),
+        ("measuring", signal.SIGINT),
+        ("lung field", signal.SIGTERM),
+        ("lung field", signal.SIGHUP),
+    ],
+)
+def test_an_interruption_leaves_nothing(start, dicom, tmp_path, phase, number):
     process = start("segment", dicom, "-o", tmp_path / "out")
     wait_for(phase, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     if process.returncode == 0:  # it was done before the signal came
         return
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())

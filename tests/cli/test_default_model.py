@@ -48,6 +48,9 @@ def test_an_export_is_what_segment_takes_and_page_and_measurements_name_it(run, 
     record = json.loads((tmp_path / "out" / "measurements.json").read_text())
     assert (record["model"], record["weights_sha256"]) == ("trial <1>", digest)
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["data"]["weights"] == digest
+    assert run("segment", dicom, "-o", tmp_path / "named", "--model", "default").out == ended.out.replace(
+        "out", "named"
+    )
     ended = run("segment", dicom, "-o", tmp_path / "two", "--model", "threshold")
     record = json.loads((tmp_path / "two" / "measurements.json").read_text())
     assert (record["model"], record["weights_sha256"]) == ("threshold", None)

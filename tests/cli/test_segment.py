@@ -1,9 +1,11 @@
 import csv
 import json
+import os
 import random
 import shutil
 import sys
 import zipfile
+from pathlib import Path
 
 import nibabel
 import nrrd
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 from groundglass.cli import segment as segment_module
+from groundglass.cli.key import load_key
 from groundglass.io import read, write_series
 from groundglass.labels import NAME_OF_CODE
 from groundglass.scan import Notice, Scan
@@ -255,9 +258,36 @@ def test_label_maps_of_an_earlier_run_do_not_stay_beside_another_patients_page(r
     assert run("segment", tmp_path / "other", "-o", out, "--format", "nrrd").code == 0
     assert [path.name for path in (out / "labels").iterdir()] == ["mine.txt"]
     (out / "labels" / "mine.txt").unlink()
-    (out / "probability_infection.nii.gz").write_text("old")
     assert run("segment", tmp_path / "other", "-o", out).code == 0
     assert {path.name for path in out.iterdir()} == FILES
+
+
+def test_labels_that_somebody_drew_or_corrected_and_what_is_being_read_are_not_written_over(
+    run, dicom, patient, tmp_path
+):
+    case = tmp_path / "case"
+    (case / "labels").mkdir(parents=True)
+    Image.new("L", (9, 9)).save(case / "labels" / "0001.png")
+    plain = tmp_path / "plain"
+    assert run("segment", dicom, "-o", plain).code == 0
+    scan = nibabel.Nifti1Image(np.zeros((3, 3, 3), np.int16), np.eye(4))
+    nibabel.save(scan, case / "labels.nii.gz")
+    whole = (case / "labels.nii.gz").read_bytes()
+    for source in (dicom, case / "labels.nii.gz"):
+        ended = run("segment", source, "-o", case)
+        assert ended.code == 2
+        assert "is not as groundglass wrote it there" in ended.error
+    assert (case / "labels.nii.gz").read_bytes() == whole
+    assert {path.name for path in case.rglob("*")} == {"labels", "0001.png", "labels.nii.gz"}
+    corrected = plain / "labels.nii.gz"
+    corrected.write_bytes(whole)
+    assert "labels.nii.gz, which is not" in run("segment", dicom, "-o", plain).error
+    assert corrected.read_bytes() == whole
+    corrected.unlink()
+    assert run("segment", dicom, "-o", plain).code == 0
+    for damaged in ("{", "[]", '{"files": 3}'):
+        (plain / "provenance.json").write_text(damaged)
+        assert "is not as groundglass wrote it there" in run("segment", dicom, "-o", plain).error
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 9 bytes"), KeyError("DOE")])
@@ -339,6 +369,41 @@ def test_a_damaged_key_is_made_anew_and_never_filled_up(run, dicom, tmp_path, mo
     assert "The key for case names was damaged and was made anew" in ended.err
     assert len(key.read_bytes()) == 32
     assert key.read_bytes().rstrip(b"\0") != left.rstrip(b"\0")
+    assert (tmp_path / "own" / "case.key.damaged").read_bytes() == left  # of another length it may be somebody's
     again = run("segment", dicom, "-o", tmp_path / "out")
     assert "was damaged" not in again.err
     assert again.out.split(":")[0] == ended.out.split(":")[0]
+
+
+def test_two_first_runs_at_once_use_one_key(tmp_path, monkeypatch):
+    """The other one's key came between the look and the link."""
+    monkeypatch.setattr("typer.get_app_dir", lambda _: str(tmp_path / "own"))
+    link, other = os.link, bytes(range(32))
+
+    def late(source, target):
+        Path(target).write_bytes(other)
+        return link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert load_key(None) == (other, ())
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["case.key"]
+
+
+def test_label_maps_of_pictures_are_not_written_where_the_next_run_would_read_them(run, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(3):
+        Image.new("L", (64, 64), 90).save(pictures / f"{number}.png")
+    for folder in (pictures, pictures / "out"):
+        ended = run("segment", pictures, "-o", folder, "--cropped")
+        assert ended.code == 2
+        assert "The output folder lies in the folder of the pictures" in ended.error
+    assert len(list(pictures.iterdir())) == 3
+    assert run("segment", pictures, "-o", tmp_path / "out", "--cropped").code == 0
+
+
+def test_a_window_of_a_scan_which_would_be_ignored_is_refused(run, dicom, tmp_path):
+    ended = run("segment", dicom, "-o", tmp_path / "out", "--window=-1000,0")
+    assert ended.code == 2
+    assert "--window for a scan" in ended.error
+    assert not (tmp_path / "out").exists()

@@ -258,6 +258,14 @@ def test_a_model_without_probabilities_has_no_maps(run, tmp_path):
     assert "threshold has no probabilities" in ended.error
 
 
+def test_a_name_is_no_formula_in_the_table(run, model, tmp_path):
+    files = [save(tmp_path / f"{stem}.png") for stem in ("=1+1", "plain-1")]
+    assert run("segment", *files, "-o", tmp_path / "out", "--model", model, "--cropped", WINDOW).code == 0
+    with (tmp_path / "out" / "images.csv").open(newline="") as stream:
+        assert {row["stem"] for row in csv.DictReader(stream)} == {"'=1+1", "plain-1"}
+    assert (tmp_path / "out" / "=1+1.png").exists()
+
+
 def test_nothing_that_is_there_is_written_over(run, tmp_path):
     file = save(tmp_path / "pictures" / "1.png")
     before = file.read_bytes()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,25 +36,85 @@ def test_outputs_are_moved_when_all_are_ready(tmp_path: Path) -> None:
     assert (out / "x.txt").read_text() == "new"
 
 
+NAMES = ("labels", "labels.nii.gz", "labels.png", "absent")
+
+
+def again(folder: Path, *wanted: str, earlier: Mapping[str, str]) -> dict[str, str]:
+    """Write some outputs in place of an earlier run's, and say what they are."""
+    with OutputFolder(folder) as output:
+        output.replace(NAMES, earlier, "record.json")
+        for name in wanted:
+            output.path(name).write_text(f"{len(earlier)}")
+        return output.written()
+
+
 def test_earlier_outputs_go_when_the_new_ones_are_there(tmp_path: Path) -> None:
-    names = ("labels", "labels.nii.gz", "labels.png", "absent")
-
-    def write(*wanted: str) -> None:
-        with OutputFolder(tmp_path) as output:
-            output.replace(names)
-            for name in wanted:
-                output.path(name).write_text("x")
-
-    write("labels.nii.gz", "other.txt")
-    write("labels/1.png", "labels/2.png")
+    written = again(tmp_path, "labels.nii.gz", "other.txt", earlier={})
+    assert set(written) == {"labels.nii.gz"}  # the other is nobody's work
+    written = again(tmp_path, "labels/1.png", "labels/2.png", earlier=written)
     assert everything(tmp_path) == ["labels", "labels/1.png", "labels/2.png", "other.txt"]
     with pytest.raises(ValueError, match="no name for an output"):
-        write("../broken")
+        again(tmp_path, "../broken", earlier=written)
     assert everything(tmp_path) == ["labels", "labels/1.png", "labels/2.png", "other.txt"]
-    write("labels/2.png", "labels.png")
+    written = again(tmp_path, "labels/2.png", "labels.png", earlier=written)
     assert everything(tmp_path) == ["labels", "labels.png", "labels/2.png", "other.txt"]
-    write("labels.png")
+    again(tmp_path, "labels.png", earlier=written)
     assert everything(tmp_path) == ["labels.png", "other.txt"]
+
+
+@pytest.mark.parametrize("name", ["labels.nii.gz", "labels/1.png", "labels"])
+def test_what_an_earlier_run_did_not_write_or_somebody_changed_is_not_touched(tmp_path: Path, name: str) -> None:
+    """Drawn by hand, or corrected; and a link, whatever it leads to."""
+    written = {} if name == "labels" else again(tmp_path, name, earlier={})
+    (tmp_path / name).write_text("corrected by hand")
+    for told in (written, {}):
+        with pytest.raises(UsageError, match="is not as groundglass wrote it there"):
+            again(tmp_path, "labels.png", earlier=told)
+    assert (tmp_path / name).read_text() == "corrected by hand"
+    (tmp_path / name).unlink()
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is not as groundglass wrote it there"):
+        again(tmp_path, "labels.png", earlier=written)
+    assert (tmp_path / name).is_symlink()
+
+
+def test_whenever_it_is_killed_the_record_is_there_of_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old or new, after each single move: labels without the record of them would be taken for somebody's own."""
+    written = again(tmp_path, "labels.png", "labels/1.png", "record.json", earlier={})
+    moves, replace = [], Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        moved = replace(self, target)
+        moves.append({name for name in everything(tmp_path) if not name.startswith(PARTIAL)})
+        return moved
+
+    monkeypatch.setattr(Path, "replace", watched)
+    again(tmp_path, "labels.png", "labels.nii.gz", "record.json", earlier=written)
+    assert len(moves) == 3 + 3
+    assert all("record.json" in there for there in moves if there & {"labels.png", "labels/1.png", "labels.nii.gz"})
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EPERM, "locked"), KeyboardInterrupt()])
+def test_a_move_that_fails_half_way_leaves_the_earlier_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """One file is open elsewhere, or somebody has had enough: never one run's page beside another's labels."""
+    written = again(tmp_path, "labels.png", "page.html", "zones.csv", earlier={})
+    before = {name: (tmp_path / name).read_bytes() for name in everything(tmp_path)}
+    replace = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if Path(target).name == "zones.csv" and self.read_text() == "1":
+            raise error
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises((WriteError, KeyboardInterrupt)):
+        again(tmp_path, "added.txt", "page.html", "zones.csv", earlier=written)
+    assert {name: (tmp_path / name).read_bytes() for name in everything(tmp_path)} == before
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

@@ -71,6 +71,22 @@ def test_colour_16_bits_and_frames_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "d.png")
 
 
+@pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_16_bits_a_channel_are_refused_too(tmp_path: Path, colour_type: int, channels: int) -> None:
+    """Pillow reads such files by the upper half of each value, which of 12 bits leaves 16 greys."""
+    rows = b"".join(b"\0" + np.full((9, channels), 1000, ">u2").tobytes() for _ in range(8))
+    head = struct.pack(">IIBBBBB", 9, 8, 16, colour_type, 0, 0, 0)
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    file = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    (tmp_path / "a.png").write_bytes(file)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (9, 8)
+    with pytest.raises(ScanError, match="16 bits"):
+        read(tmp_path / "a.png")
+
+
 def test_truncated_and_bombs(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
     Image.fromarray(GREY).save(tmp_path / "a.jpg")

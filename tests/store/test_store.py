@@ -250,6 +250,14 @@ def another_group(path):
     index.write_text(index.read_text().replace(",g1,", ",g0,"))
 
 
+def another_box(path):
+    index = path / "index.csv"
+    first, second, *rest = index.read_text().splitlines()
+    cells = second.split(",")
+    cells[first.split(",").index("box")] = "0 0 9999 9999"
+    index.write_text("\n".join([first, ",".join(cells), *rest]) + "\n")
+
+
 def no_index(path):
     (path / "index.csv").unlink()
 
@@ -271,6 +279,7 @@ def another_format(path):
     ("harm", "kind", "told"),
     [
         (another_group, ReadError, "index of the store was changed"),
+        (another_box, ReadError, "index of the store was changed"),
         (no_index, ReadError, "index of the store is damaged"),
         (no_manifest, UsageError, "no store in the folder"),
         (broken_manifest, ReadError, "manifest of the store cannot be read"),

@@ -1,19 +1,43 @@
 """How a command ends: in one line and an exit code.
 
 Errors are one line on standard error: exit code 2 for a command that cannot be right as it stands, 1 for an
-input or output that cannot be read, used or written, 130 for an interruption.
+input or output that cannot be read, used or written, 130 for an interruption, 128 and its number for another signal.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from groundglass import __version__
 from groundglass.errors import GroundglassError, OtherProcessError
+
+
+class StoppedError(KeyboardInterrupt):
+    """Somebody ended the process by a signal: it cleans up as after an interruption."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+def heed_signals() -> None:
+    """Let a request to end (and a terminal that closes, unless nohup says otherwise) leave nothing half-written."""
+
+    def stop(number: int, _: object) -> None:
+        raise StoppedError(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        return  # only there can it be said
+    for name in ("SIGTERM", "SIGHUP"):  # not every system has both
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 @contextmanager
@@ -28,8 +52,8 @@ def ending() -> Iterator[None]:
     except BrokenPipeError:  # whoever read the output has had enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
-    except KeyboardInterrupt:
-        _end("Interrupted; what was not finished was not written.", 130)
+    except KeyboardInterrupt as stop:
+        _end("Interrupted; what was not finished was not written.", getattr(stop, "exit_code", 130))
     except Exception as error:
         _end(*in_a_line(error))
 

@@ -30,7 +30,7 @@ def load_key(file: Path | None) -> tuple[bytes, tuple[Notice, ...]]:
     try:
         damaged = own.exists() and len(own.read_bytes()) != LENGTH  # by a crash, before its bytes reached the disk
         if damaged:
-            own.unlink()
+            own.replace(own.with_name(f"{own.name}.damaged"))
         if not own.exists():
             _make(own)
         notice = Notice("The key for case names was damaged and was made anew: scans are called otherwise than before.")
@@ -71,6 +71,10 @@ def _make(own: Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     try:
+        os.link(beside, own)
+    except FileExistsError:  # another first run's
+        pass
+    except OSError:  # a disk without links
         if not own.exists():
             beside.replace(own)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from groundglass import __version__
 from groundglass.cli import group_datasets, group_explain, group_models, group_study
-from groundglass.cli.ending import computing, ending
+from groundglass.cli.ending import computing, ending, heed_signals
 from groundglass.cli.options import (
     OUR_CODES,
     Codes,
@@ -249,6 +250,10 @@ for group in (group_datasets.datasets, group_models.models, group_study.study, g
 
 def main() -> None:
     """Run the command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+    heed_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a folder's name may be none of the terminal's characters

@@ -51,7 +51,9 @@ CLASSICAL: Final[Mapping[str, Callable[..., Segmentation]]] = {
     threshold.CARD.name: threshold.segment_by_threshold,
     kmeans.CARD.name: kmeans.segment_by_kmeans,
 }
+DEFAULT: Final = "default"  # the one that the package holds
 VIEWS: Final = (1, 2, 4, 8)
+PROVENANCE_FILE: Final = "provenance.json"
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}
 # What this command may have called a label map or a map of probabilities: those of an earlier run must not stay.
 _LABEL_MAPS: Final = tuple(
@@ -165,8 +167,14 @@ def segment_one(
             )
         scan = in_hounsfield(turned(found, options), window)
         folder = output / case if own_folder else output
+        if isinstance(found, GreyImage) and Path(source).is_dir() and _is_in(folder, Path(source)):
+            raise UsageError(
+                "The output folder lies in the folder of the pictures.",
+                expected="another: label maps are pictures too, and would be read as slices the next time",
+                remedy="Choose one beside it.",
+            )
         with OutputFolder(folder) as results:
-            results.replace(_LABEL_MAPS)
+            results.replace((*_LABEL_MAPS, LABEL_NAMES_FILE), _written_in(folder), PROVENANCE_FILE)
             segmentation = segmenter(scan, phases)
             phases.begin("measuring")
             burden = measure(scan, segmentation.codes, segmentation.sides, lung_known=segmentation.lung_known)
@@ -250,7 +258,8 @@ def chosen_model(options: Options) -> str | Path:
     Raises:
         UsageError: there is none of that name, or it has not what is asked for.
     """
-    chosen: str | Path = options.model or default_model() or threshold.CARD.name
+    asked = None if options.model == DEFAULT and default_model() else options.model
+    chosen: str | Path = asked or default_model() or threshold.CARD.name
     if chosen in CLASSICAL:
         if options.probabilities:
             raise UsageError(
@@ -263,7 +272,7 @@ def chosen_model(options: Options) -> str | Path:
     if not is_file(path):
         raise UsageError(
             "There is no model of that name, and no such file.",
-            expected=f"{', '.join(CLASSICAL)}, or a checkpoint that groundglass train wrote",
+            expected=f"{', '.join((DEFAULT, *CLASSICAL))}, or a checkpoint that groundglass train wrote",
             remedy="Check the name, or the path.",
         )
     return path
@@ -287,10 +296,11 @@ def turned(found: Scan | GreyImage, options: Options) -> Scan | GreyImage:
     """Pictures turned as the user says; what is said of pictures must not be said of scans."""
     if isinstance(found, GreyImage):
         return found if options.orientation is None else oriented(found, check_orientation(options.orientation))
-    if options.cropped or options.orientation is not None:
+    told = {"--cropped": options.cropped, "--orientation": options.orientation, "--window": options.window}
+    if asked := [name for name, value in told.items() if value]:
         raise UsageError(
-            f"{'--cropped' if options.cropped else '--orientation'} for a scan.",
-            expected="it for pictures only: a scan says itself how it lies",
+            f"{asked[0]} for a scan.",
+            expected="it for pictures only: a scan says itself how it lies and what it measured",
             remedy="Leave it out.",
         )
     return found
@@ -358,6 +368,10 @@ def _beside(truth: Truth | None, segmentation: Segmentation, scan: Scan) -> dict
     }
 
 
+def _is_in(folder: Path, other: Path) -> bool:
+    return folder.resolve().is_relative_to(other.resolve())
+
+
 def _label_format(scan: Scan, asked: str | None) -> LabelFormat:
     """Of the label map: pictures get pictures, everything else NIfTI, unless asked for."""
     if asked:
@@ -378,11 +392,21 @@ def _write(results: OutputFolder, content: PageContent) -> None:
         "measurements.csv": zones_csv(content.case, content.burden),
         "slices.csv": slices_csv(content.case, content.burden),
         "measurements.json": json_text(as_json(content.case, content.burden, content.segmentation)),
-        "provenance.json": json_text(content.provenance.as_json()),
         "page.html": render(content),
     }
     for name, text in texts.items():
         results.path(name).write_text(text, encoding="utf-8", newline="\n")
+    record = {**content.provenance.as_json(), "files": results.written()}
+    results.path(PROVENANCE_FILE).write_text(json_text(record), encoding="utf-8", newline="\n")
+
+
+def _written_in(folder: Path) -> Mapping[str, str]:
+    """What an earlier run of this command wrote to a folder: name -> SHA-256."""
+    try:
+        files = json.loads((folder / PROVENANCE_FILE).read_bytes())["files"]
+        return {name: digest for name, digest in files.items() if isinstance(digest, str)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def _note(notice: Notice) -> str:

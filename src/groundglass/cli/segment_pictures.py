@@ -21,6 +21,7 @@ from groundglass.cli.codes import codes_of, names_of, renamed
 from groundglass.cli.phases import Phases
 from groundglass.cli.segment import (
     CLASSICAL,
+    PROVENANCE_FILE,
     Options,
     calibration_of,
     check_options,
@@ -43,9 +44,9 @@ from groundglass.preprocess.calibrate import Calibration
 from groundglass.scan import GreyImage, Scan
 
 TABLE_FILE: Final = "images.csv"
-PROVENANCE_FILE: Final = "provenance.json"
 VIEWS_OF_PICTURES: Final = 8  # by default: a picture is soon done, and how it lies is not known
 MAPS: Final = (Region.INFECTION, Region.GROUND_GLASS, Region.CONSOLIDATION)
+_FORMULA: Final = ("=", "+", "-", "@")  # a spreadsheet would reckon with it, if no apostrophe stood before
 _WINDOW_FROM: Final = {"stated": "stated", "peaks": "histogram", "prior": "usual"}
 _OF_SCANS: Final = {"series": "--series", "label_format": "--format", "case_name": "--case-name", "key": "--key"}
 
@@ -238,7 +239,7 @@ def _read(
 def _row(picture: _Picture, done: Segmentation, options: Options) -> dict[str, str | int]:
     height, width = picture.image.source.axes.from_canonical(picture.image.grey).T.shape[1:]
     return {
-        "stem": picture.stem,
+        "stem": f"'{picture.stem}" if picture.stem.startswith(_FORMULA) else picture.stem,
         "width": width,
         "height": height,
         "orientation": options.orientation or "as-is",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 MODEL: Final = Path(__file__).with_name("model.safetensors")
+DIGEST: Final = "af7b50166b3532db3d1dbbd1c3fc4fa36044125d440c5d5beaf4d89b2df0823e"  # its SHA-256
 LARGEST: Final = 15_000_000  # bytes: what a package may weigh
 
 

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from groundglass.engine.lookahead import Lookahead
 from groundglass.errors import ReadError
 from groundglass.io.atomic import PARTIAL, write_file
+from groundglass.io.files import shown
 
 FORMAT: Final = "groundglass/1"
 
@@ -33,7 +35,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) 
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(record, sort_keys=True, allow_nan=False)
-    write_file(path, save(plain, metadata={"format": FORMAT, "record": text}))
+    write_file(path, save(plain, metadata={"format": FORMAT, "record": text, "tensors": _digest(plain)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -48,14 +50,26 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
         if metadata.get("format") != FORMAT:
             raise ValueError(metadata.get("format"))
+        if metadata.get("tensors") not in (None, _digest(tensors)):
+            raise ValueError("other tensors than were written")
         record: dict[str, Any] = json.loads(metadata["record"])
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError):
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, RecursionError):
         raise ReadError(
-            f"{path.name} is no checkpoint of groundglass, or it is damaged.",
+            f"{shown(path.name)} is no checkpoint of groundglass, or it is damaged.",
             expected=f"a safetensors file with the mark {FORMAT}",
             remedy="Copy it again, or train it again.",
         ) from None
     return tensors, record
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and bytes, whatever their order in a file."""
+    whole = sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
 
 
 def flat_optimizer(optimizer: torch.optim.Optimizer | Lookahead, name: str) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from groundglass.errors import LabelError
+from groundglass.errors import LabelError, ReadError
 from groundglass.inference.postprocess import complete
 from groundglass.inference.segmentation import ModelCard, Segmentation
 from groundglass.labels import CODE_OF_TISSUE, UNKNOWN, Region, Tissue
@@ -302,7 +302,11 @@ def _images(slices: Sequence[_Slice], preparation: Preparation) -> torch.Tensor:
 
 @torch.inference_mode()
 def predict_batch(method: Method, image: torch.Tensor, views: int = 1) -> torch.Tensor:
-    """Mean probabilities (B, K, H, W), float32, over views of images (B, 1, H, W): the first so many of ``VIEWS``."""
+    """Mean probabilities (B, K, H, W), float32, over views of images (B, 1, H, W): the first so many of ``VIEWS``.
+
+    Raises:
+        ReadError: some are no numbers.
+    """
     total: torch.Tensor | None = None
     for transposed, flips in VIEWS[:views]:
         view = image.mT if transposed else image
@@ -310,6 +314,12 @@ def predict_batch(method: Method, image: torch.Tensor, views: int = 1) -> torch.
         told = told.mT if transposed else told
         total = told if total is None else total + told
     assert total is not None  # noqa: S101 - there is at least one view
+    if not total.isfinite().all():
+        raise ReadError(
+            "The model answered what is no number.",
+            expected="probabilities",
+            remedy="Copy the model's file again, or take another; the picture is within its window.",
+        )
     return (total / views).cpu().contiguous()
 
 

@@ -7,8 +7,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -61,6 +62,8 @@ class OutputFolder:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._made: list[Path] = []
+        self._names: tuple[str, ...] = ()
+        self._record = ""
         self._earlier: list[Path] = []
         self._partial: Path | None = None
 
@@ -96,13 +99,36 @@ class OutputFolder:
             raise write_error(error) from None
         return path
 
-    def replace(self, names: Iterable[str]) -> None:
-        """Outputs of an earlier run that are removed when this one ends well, but for those that are written anew.
+    def replace(self, names: Iterable[str], earlier: Mapping[str, str], record: str) -> None:
+        """What an earlier run called so is removed when this one ends well, but for what is written anew.
 
         Args:
             names: of files, or of folders of pictures (PNG). Nothing else in such a folder is touched.
+            earlier: what that run wrote, as it said (`written`).
+            record: name of the output that says so: it goes last and comes first, so that whenever a run is killed
+                there is nothing of these names that no record knows.
+
+        Raises:
+            UsageError: something of these names is there that it did not write, or that was changed since: somebody's
+                own work, or what is being read.
         """
-        self._earlier = [self.folder / name for name in names]
+        self._names, self._record = tuple(names), record
+        self._earlier = [file for name in self._names for file in _files_of(self.folder / name)]
+        for file in self._earlier:
+            name = file.relative_to(self.folder).as_posix()
+            if name not in earlier or earlier[name] != _digest(file):
+                raise UsageError(
+                    f"The output folder holds {shown(name)}, which is not as groundglass wrote it there.",
+                    expected="a folder without what would be written over, but for outputs of an earlier run",
+                    remedy="Choose another folder, or move it away.",
+                )
+
+    def written(self) -> dict[str, str]:
+        """Name -> SHA-256 of what is written of these names so far, for a later run in the same folder."""
+        if self._partial is None:
+            return {}
+        files = [file for name in self._names for file in _files_of(self._partial / name)]
+        return {file.relative_to(self._partial).as_posix(): _digest(file) for file in sorted(files)}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,21 +165,21 @@ class OutputFolder:
     def _move_all(self) -> None:
         if self._partial is None:
             return
-        files = sorted(path for path in self._partial.rglob("*") if not path.is_dir())
+        record = self._partial / self._record
+        files = sorted((path for path in self._partial.rglob("*") if not path.is_dir()), key=lambda p: (p != record, p))
         targets = [self.folder / path.relative_to(self._partial) for path in files]
         for target in targets:
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "a folder is in the way")
             target.parent.mkdir(parents=True, exist_ok=True)
-        for path, target in zip(files, targets, strict=True):
-            path.replace(target)
-        for earlier in self._earlier:
-            whole = earlier.is_dir() and not earlier.is_symlink()
-            for file in sorted(earlier.glob("*.png")) if whole else [earlier]:
-                if file not in targets and not file.is_dir():
-                    file.unlink(missing_ok=True)
-            if whole and not any(earlier.iterdir()):
-                earlier.rmdir()
+        old = [file for file in dict.fromkeys((*targets, *self._earlier)) if file.exists() or file.is_symlink()]
+        with _set_aside(old[::-1], self.folder) as placed:
+            for path, target in zip(files, targets, strict=True):
+                path.replace(target)
+                placed.append(target)
+        for name in self._names:
+            with suppress(OSError):  # a file, or not empty
+                (self.folder / name).rmdir()
 
     def _clear(self) -> None:
         if self._partial is not None:
@@ -163,6 +189,43 @@ class OutputFolder:
             with suppress(OSError):
                 folder.rmdir()
         self._made = []
+
+
+@contextmanager
+def _set_aside(files: Sequence[Path], folder: Path) -> Iterator[list[Path]]:
+    """Meanwhile files lie elsewhere; if it ends badly they are put back, and what was placed meanwhile is removed."""
+    aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
+    moved: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
+    try:
+        for number, file in enumerate(files):
+            file.replace(aside / str(number))
+            moved.append((aside / str(number), file))
+        yield placed
+    except BaseException:
+        for file in placed:
+            with suppress(OSError):
+                file.unlink()
+        for where, file in moved:
+            with suppress(OSError):
+                where.replace(file)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file, or the pictures of a folder; none where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        return sorted(path.glob("*.png"))
+    return [path] if path.exists() or path.is_symlink() else []
+
+
+def _digest(file: Path) -> str:
+    try:
+        return sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""  # of nothing that was written
 
 
 def make_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from groundglass.labels import COLOUR_OF_CODE
 from groundglass.scan import GreyImage, Notice, Source
 
 MAGICS: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_DEPTH: Final = 24  # where a PNG's header says how many bits a channel has
 _COLOUR_TOLERANCE: Final = 8  # grey values; JPEG stores colour apart from grey and rounds both
 _ASSUMED: Final = Notice(
     "Pictures hold no Hounsfield units, pixel size or orientation: what is said in HU, mm or mL, or of sides,"
@@ -76,6 +77,8 @@ def _grey(file: InputFile) -> NDArray[np.uint8]:
                     expected="one frame of at most 8192 x 8192",
                     remedy="Give one CT slice.",
                 )
+            if content.startswith(MAGICS[0]) and content[_DEPTH] == 16:
+                raise _sixteen(file.name)  # Pillow keeps the upper half of each channel and says nothing
             return _to_grey(image, file.name)
     except GroundglassError:
         raise
@@ -89,11 +92,7 @@ def _grey(file: InputFile) -> NDArray[np.uint8]:
 
 def _to_grey(image: Any, name: str) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        raise ScanError(
-            f"The picture {shown(name)} has 16 bits a pixel.",
-            expected="8-bit grey",
-            remedy="If it holds Hounsfield units give the scan as NIfTI or DICOM, else convert it to 8 bits.",
-        )
+        raise _sixteen(name)
     if image.mode == "CMYK":
         raise _colour(name)
     if image.mode in ("1", "L", "LA"):
@@ -102,6 +101,14 @@ def _to_grey(image: Any, name: str) -> NDArray[np.uint8]:
     if int(np.ptp(channels.astype(np.int16), axis=2).max()) > _COLOUR_TOLERANCE:
         raise _colour(name)
     return np.ascontiguousarray(channels[..., 1])
+
+
+def _sixteen(name: str) -> ScanError:
+    return ScanError(
+        f"The picture {shown(name)} has 16 bits a pixel.",
+        expected="8-bit grey",
+        remedy="If it holds Hounsfield units give the scan as NIfTI or DICOM, else convert it to 8 bits.",
+    )
 
 
 def _colour(name: str) -> ScanError:

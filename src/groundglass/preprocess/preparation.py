@@ -80,7 +80,7 @@ class Preparation:
             black, white = (float(value) for value in values["window_hu"])
             height, width = (int(value) for value in values["size"])
             numbers = {name: float(values[name]) for name in ("margin", "smallest")}
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UsageError(
                 "A preparation whose values have other types.", expected="numbers where numbers belong", remedy=_REMEDY
             ) from None

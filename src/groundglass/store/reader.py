@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +159,13 @@ def open_store(path: str | os.PathLike[str]) -> Store:
             remedy="Run the same groundglass prepare again: it goes on where it stopped.",
         )
     try:
-        text = (folder / INDEX).read_text(encoding="utf-8")
+        index = (folder / INDEX).read_bytes()
+        text = index.decode()
     except (OSError, UnicodeDecodeError):
-        text = ""
+        index, text = b"", ""
     slices = from_csv(text)
-    if content_of(slices) != manifest.get("content"):
+    as_written = manifest.get("index") in (None, sha256(index).hexdigest())  # older ones do not say
+    if content_of(slices) != manifest.get("content") or not as_written:
         raise ReadError(
             "The index of the store was changed after it was prepared.",
             expected="the index that its manifest was written for",

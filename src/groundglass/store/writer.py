@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -148,9 +149,11 @@ class StoreWriter:
         except OSError as error:
             raise write_error(error) from None
         header = as_csv(())
-        write_file(self.path / INDEX, "".join((header, *self._rows.values())).encode())
+        index = "".join((header, *self._rows.values())).encode()
+        write_file(self.path / INDEX, index)
         content = content_of(info for rows in self._rows.values() for info in from_csv(header + rows))
-        self._write_manifest({"complete": True, "content": content, "provenance": provenance.as_json()})
+        told = {"content": content, "index": sha256(index).hexdigest(), "provenance": provenance.as_json()}
+        self._write_manifest({"complete": True, **told})
 
     def _check(self) -> None:
         if self.path.exists() and not self.path.is_dir():
