@@ -63,5 +63,6 @@ def shown_in(*batches: Labelled | Unlabelled | None) -> Tensor | None:
     parts = [batch for batch in batches if batch is not None]
     if all(batch.shown is None for batch in parts):
         return None
-    every = [torch.ones_like(batch.image[:, 0], dtype=torch.bool) for batch in parts]
-    return torch.cat([all_ if one.shown is None else one.shown for one, all_ in zip(parts, every, strict=True)])
+    return torch.cat(
+        [torch.ones_like(one.image[:, 0], dtype=torch.bool) if one.shown is None else one.shown for one in parts]
+    )

@@ -92,15 +92,12 @@ def tell(
 
 def _slices(rows: Sequence[Scored], column: Measured, convention: Convention) -> tuple[int, int]:
     """Slices, and their groups, that count for any of the column's regions under the convention."""
-    own = [row for row in rows if row.region in column.regions]
-    counted = [
-        (name, group)
-        for region in column.regions
-        for (name, _), (group, _) in values_of(
-            [row for row in own if row.region == region], column.metric, convention
-        ).items()
-    ]
-    return len({name for name, _ in counted}), len({group for _, group in counted})
+    names, groups = set[str](), set[str]()
+    for region in column.regions:
+        values = values_of([row for row in rows if row.region == region], column.metric, convention)
+        names |= {name for name, _ in values}
+        groups |= {group for group, _ in values.values()}
+    return len(names), len(groups)
 
 
 def cell(rows: Sequence[Scored], column: Measured, convention: Convention, spread: Spread = "errors") -> Cell | None:

@@ -66,7 +66,9 @@ def page(paper: Paper, told: Mapping[str, Sequence[Told]], runs: Sequence[Run], 
         rows = [one for one in told[table.title] if one.row.recipe is None or one.row.recipe in ran]
         if any(one.row.recipe for one in rows):
             lines += _table(paper, table, rows, data) + _differences(paper, table, rows)
-    against = {row.recipe: row.against for table in paper.table for row in table.row if row.recipe and row.against}
+    against: dict[str, str] = {}  # of several the first, the paper's own
+    for row in (row for table in paper.table for row in table.row if row.recipe and row.against):
+        against.setdefault(row.recipe or "", row.against or "")
     lines += _shown(runs, data) + _costs(runs, against, data) + _levels(runs, data)
     lines += [
         f"{paper.whose.capitalize()}: as printed there. The rest was measured, under the convention "
