@@ -270,6 +270,20 @@ def broken_manifest(path):
     (path / "manifest.json").write_text("{")
 
 
+def deep_manifest(path):
+    (path / "manifest.json").write_text("[" * 100_000)
+
+
+def no_data_set(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({key: told for key, told in manifest.items() if key != "dataset"}))
+
+
+def no_preparation(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "preparation": None}))
+
+
 def another_format(path):
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
@@ -283,6 +297,9 @@ def another_format(path):
         (no_index, ReadError, "index of the store is damaged"),
         (no_manifest, UsageError, "no store in the folder"),
         (broken_manifest, ReadError, "manifest of the store cannot be read"),
+        (deep_manifest, ReadError, "manifest of the store cannot be read"),
+        (no_data_set, ReadError, "manifest of the store cannot be read"),
+        (no_preparation, ReadError, "manifest of the store cannot be read"),
         (another_format, ReadError, "format 99"),
     ],
 )

@@ -122,6 +122,8 @@ def _cell(value: Any) -> str:
 
 def _row(cells: Mapping[str, str]) -> SliceInfo:
     z_y_x = _floats(cells["spacing_mm"])
+    if len(z_y_x) not in (0, 3):
+        raise ValueError("a spacing of other than three numbers")
     top, left, bottom, right = _ints(cells["box"])
     return SliceInfo(
         id=cells["id"],

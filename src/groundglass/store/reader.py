@@ -25,6 +25,7 @@ from groundglass.store.writer import (
     LEVELS,
     PREPARED,
     PREPARED_LABEL,
+    damaged_manifest,
     read_manifest,
 )
 
@@ -171,4 +172,7 @@ def open_store(path: str | os.PathLike[str]) -> Store:
             expected="the index that its manifest was written for",
             remedy="Prepare the data again, into a new folder.",
         )
-    return Store(folder, manifest, slices)
+    try:
+        return Store(folder, manifest, slices)
+    except (KeyError, TypeError):
+        raise damaged_manifest() from None

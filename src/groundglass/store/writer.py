@@ -253,13 +253,18 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             raise ValueError("no object")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError):
-        raise ReadError(
-            "The manifest of the store cannot be read.",
-            expected=f"a {MANIFEST} that groundglass prepare wrote",
-            remedy="Remove the store and prepare the data again.",
-        ) from None
+    except (OSError, ValueError, RecursionError):
+        raise damaged_manifest() from None
     return manifest
+
+
+def damaged_manifest() -> ReadError:
+    """Of a manifest that is no JSON, or not of a store."""
+    return ReadError(
+        "The manifest of the store cannot be read.",
+        expected=f"a {MANIFEST} that groundglass prepare wrote",
+        remedy="Remove the store and prepare the data again.",
+    )
 
 
 def _is_begun(path: Path) -> bool:
