@@ -117,6 +117,23 @@ def test_a_move_that_fails_half_way_leaves_the_earlier_outputs(
     assert {name: (tmp_path / name).read_bytes() for name in everything(tmp_path)} == before
 
 
+def test_what_cannot_be_put_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that lets files go and takes none: they lie in the hidden folder then, and are not lost."""
+    again(tmp_path, "page.html", earlier={})
+    replace = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if Path(target).parent == tmp_path:
+            raise PermissionError(errno.EPERM, "locked")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(WriteError):
+        again(tmp_path, "page.html", earlier={"x": ""})
+    (kept,) = tmp_path.glob(f"{PARTIAL}*/0")
+    assert kept.read_text() == "0"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_on_any_exception_nothing_stays(tmp_path: Path, error: type[BaseException]) -> None:
     def fail(folder: Path) -> None:

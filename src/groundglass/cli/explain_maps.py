@@ -31,6 +31,7 @@ from groundglass.scan import GreyImage, Scan
 
 DRAWN: Final = "reconstruction"  # the map that is the picture again
 CONFIDENCE: Final = "confidence"  # the map that says what to believe
+Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +101,10 @@ def _truth(
 
 
 def _content(case: str, scan: Scan, name: str, shown: SliceMaps, truth: NDArray[np.uint8] | None) -> MapsContent:
-    drawn, confidence = shown.maps.get(DRAWN), shown.maps.get(CONFIDENCE)
-    true, area = None, None
+    true = None
     if truth is not None:
         top, left, bottom, right = shown.where.inner
         true = prepare_labels(truth[shown.slice], shown.where)[top:bottom, left:right]
-        area = None if confidence is None else error_area(confidence, *wrong_pixels(shown.sets, true))
     return MapsContent(
         case=case,
         slice=shown.slice + 1,
@@ -114,8 +113,21 @@ def _content(case: str, scan: Scan, name: str, shown: SliceMaps, truth: NDArray[
         picture=shown.picture,
         sets=shown.sets,
         maps=shown.maps,
-        psnr_db=None if drawn is None else psnr(drawn, shown.picture),
-        ssim=None if drawn is None else ssim(drawn, shown.picture),
-        error_area=area,
         truth=true,
+        **measured(shown.maps, shown.picture, shown.sets, true),
     )
+
+
+def measured(
+    maps: Mapping[str, Plane], picture: Plane, sets: NDArray[np.uint8], truth: NDArray[np.uint8] | None
+) -> dict[str, float | None]:
+    """Numbers of a slice's maps, as `MapsContent` calls them; None of a map that is not there, or without a truth."""
+    drawn, confidence = maps.get(DRAWN), maps.get(CONFIDENCE)
+    area = None
+    if truth is not None and confidence is not None:
+        area = error_area(confidence, *wrong_pixels(sets, truth))
+    return {
+        "psnr_db": None if drawn is None else psnr(drawn, picture),
+        "ssim": None if drawn is None else ssim(drawn, picture),
+        "error_area": area,
+    }

@@ -16,22 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from groundglass.evaluation.confidence import error_area, wrong_pixels
-from groundglass.evaluation.reconstruction import psnr, ssim
+from groundglass.cli.explain_maps import CONFIDENCE, DRAWN, Plane, measured
+from groundglass.evaluation.confidence import wrong_pixels
 from groundglass.inference.predict import as_seen
 from groundglass.io.atomic import write_file
 from groundglass.methods._method import Method
+from groundglass.report.reproduction import MAPS
 from groundglass.report.samples import table
 from groundglass.report.sheets import grey, sheet_of, spread
 from groundglass.store import Store
 
 MAPS_FILE: Final = "maps.csv"
-DRAWN: Final = "reconstruction"  # maps that can be measured
-CONFIDENCE: Final = "confidence"
-MEASURES: Final = ("psnr_db", "ssim", "error_area")
 SHOWN: Final = 6  # slices of the picture
-
-Plane = NDArray[np.floating]
 
 
 def write_maps(method: Method, store: Store, found: Mapping[int, NDArray[np.uint8]], folder: Path, title: str) -> None:
@@ -39,42 +35,35 @@ def write_maps(method: Method, store: Store, found: Mapping[int, NDArray[np.uint
 
     Args:
         method: in eval mode.
-        store: of the slices.
+        store: of the slices, which have labels.
         found: number of a slice -> label sets that were found in it, as the network sees it.
         folder: of the trial.
         title: of the picture.
     """
     rows: list[dict[str, str | float | None]] = []
-    shown: dict[int, tuple[Plane, Plane, dict[str, Plane]]] = {}
-    chosen = set(spread(list(found), SHOWN))
+    drawn: list[list[Plane]] = []
+    names: list[str] = []
+    chosen = spread(list(found), SHOWN)
     for number, sets in found.items():
         top, left, bottom, right = store.frame(number).inner  # the rest is padding
         inner = slice(top, bottom), slice(left, right)
-        picture = store.prepared(number)
+        image, truth = store.prepared(number), store.prepared_label_set(number)
+        if truth is None:
+            continue
         with torch.inference_mode():
-            told = method.maps(as_seen(method, torch.from_numpy(picture)[None, None]))
+            told = method.maps(as_seen(method, torch.from_numpy(image)[None, None]))
         if not told.keys() & {DRAWN, CONFIDENCE}:
             return
         maps: dict[str, Plane] = {name: values[0].float().cpu().numpy()[inner] for name, values in told.items()}
-        truth = store.prepared_label_set(number)
-        wrong = np.zeros(maps[next(iter(maps))].shape)
-        row: dict[str, str | float | None] = {"slice": store.slices[number].id, **dict.fromkeys(MEASURES)}
-        if DRAWN in maps:
-            row |= {"psnr_db": psnr(maps[DRAWN], picture[inner]), "ssim": ssim(maps[DRAWN], picture[inner])}
-        if truth is not None:
-            errors, known = wrong_pixels(sets[inner], truth[inner])
-            wrong = (errors & known).astype(np.float32)
-            if CONFIDENCE in maps:
-                row["error_area"] = error_area(maps[CONFIDENCE], errors, known)
-        rows.append(row)
+        picture, own, true = image[inner], sets[inner], truth[inner]
+        rows.append({"slice": store.slices[number].id, **measured(maps, picture, own, true)})
         if number in chosen:
-            shown[number] = picture[inner], wrong, maps
-    if not rows:
-        return
-    write_file(folder / MAPS_FILE, table(rows).encode())
-    names = list(next(iter(shown.values()))[2])
-    drawn = [[grey(plane) for plane in (picture, wrong, *maps.values())] for picture, wrong, maps in shown.values()]
-    write_file(folder / "maps.png", sheet_of(drawn, ["picture", "wrong", *names], title))
+            wrong, known = wrong_pixels(own, true)
+            names = ["picture", "wrong", *maps]
+            drawn.append([picture, (wrong & known).astype(np.float32), *maps.values()])
+    if rows:
+        write_file(folder / MAPS_FILE, table(rows).encode())
+        write_file(folder / "maps.png", sheet_of([[grey(plane) for plane in row] for row in drawn], names, title))
 
 
 def read_maps(folder: Path) -> dict[str, Sequence[float]]:
@@ -87,5 +76,5 @@ def read_maps(folder: Path) -> dict[str, Sequence[float]]:
     if not file.exists():
         return {}
     rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-    told = {name: [float(row[name]) for row in rows if row[name]] for name in MEASURES}
+    told = {name: [float(row[name]) for row in rows if row[name]] for name in MAPS}
     return {name: values for name, values in told.items() if values}

@@ -167,7 +167,7 @@ def segment_one(
             )
         scan = in_hounsfield(turned(found, options), window)
         folder = output / case if own_folder else output
-        if isinstance(found, GreyImage) and Path(source).is_dir() and _is_in(folder, Path(source)):
+        if isinstance(found, GreyImage) and folder.resolve().is_relative_to(Path(source).resolve()):
             raise UsageError(
                 "The output folder lies in the folder of the pictures.",
                 expected="another: label maps are pictures too, and would be read as slices the next time",
@@ -366,10 +366,6 @@ def _beside(truth: Truth | None, segmentation: Segmentation, scan: Scan) -> dict
         "truth_burden": measure(scan, truth.codes, truth.sides),
         "agreement": {title: value for title, value in agreement.items() if value is not None},
     }
-
-
-def _is_in(folder: Path, other: Path) -> bool:
-    return folder.resolve().is_relative_to(other.resolve())
 
 
 def _label_format(scan: Scan, asked: str | None) -> LabelFormat:

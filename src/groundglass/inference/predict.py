@@ -318,7 +318,7 @@ def predict_batch(method: Method, image: torch.Tensor, views: int = 1) -> torch.
         raise ReadError(
             "The model answered what is no number.",
             expected="probabilities",
-            remedy="Copy the model's file again, or take another; the picture is within its window.",
+            remedy="Copy the model's file again, or take another model.",
         )
     return (total / views).cpu().contiguous()
 

@@ -193,7 +193,10 @@ class OutputFolder:
 
 @contextmanager
 def _set_aside(files: Sequence[Path], folder: Path) -> Iterator[list[Path]]:
-    """Meanwhile files lie elsewhere; if it ends badly they are put back, and what was placed meanwhile is removed."""
+    """Meanwhile files lie elsewhere; if it ends badly they are put back, and what was placed meanwhile is removed.
+
+    What cannot be put back is left where it lies.
+    """
     aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
     moved: list[tuple[Path, Path]] = []
     placed: list[Path] = []
@@ -209,9 +212,10 @@ def _set_aside(files: Sequence[Path], folder: Path) -> Iterator[list[Path]]:
         for where, file in moved:
             with suppress(OSError):
                 where.replace(file)
+        with suppress(OSError):
+            aside.rmdir()
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _files_of(path: Path) -> list[Path]:

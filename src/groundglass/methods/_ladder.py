@@ -166,7 +166,7 @@ class OfLadder(OfNetwork):
             normals = q.mean, q.variance, p.mean, p.variance
             each = divergence(*normals) if by == "formula" else sampled_divergence(z, *normals)
             total = total + each.sum(dim=(1, 2, 3))
-        total = total / (image[0].numel() if seen is None else seen.sum(dim=(1, 2)).clamp_min(1))
+        total = total / _pixels(image, seen)
         return Bound(likelihood, total, self.bits(means_of_shown(picture, seen), total.detach()), inferred)
 
     def levels_of(self, bound: Bound) -> dict[str, Tensor]:
@@ -199,8 +199,7 @@ class OfLadder(OfNetwork):
         }
         density = self.density(inferred.styles, image)
         likelihood = means_of_shown(log_likelihood(inferred.logits, density, unknown(image), self.tissues), seen)
-        pixels = image[0].numel() if seen is None else seen.sum(dim=(1, 2)).clamp_min(1)
-        bits = self.bits(likelihood, torch.stack(list(apart.values())).sum(dim=0) / pixels)
+        bits = self.bits(likelihood, torch.stack(list(apart.values())).sum(dim=0) / _pixels(image, seen))
         means = dict(zip(self.network.levels, (q.mean for q in inferred.posterior), strict=True))
         return Shown(*self._pictures(inferred), bits, apart, means)
 
@@ -221,6 +220,11 @@ def active(means: Tensor) -> float:
     Of means that no sample is in: on a ladder those of finer levels follow the samples of the coarser.
     """
     return float((means.var(dim=0) > MOVES).float().mean())
+
+
+def _pixels(image: Tensor, seen: Tensor | None) -> int | Tensor:
+    """Of a picture, or of each (B,) what of it is seen."""
+    return image[0].numel() if seen is None else seen.sum(dim=(1, 2)).clamp_min(1)
 
 
 def unknown(image: Tensor) -> Tensor:

@@ -122,14 +122,14 @@ def _difference(found: Comparison) -> str:
 
 def _shown(runs: Sequence[Run], data: str) -> list[str]:
     """What methods show of themselves: of held-out slices, and of the log at the end of a training or over it."""
-    names = list(dict.fromkeys(run.trial.recipe for run in runs))
-    ended = list(dict.fromkeys(key for run in runs for key in _logged(run) if key.startswith(PERPLEXITY)))
+    logs = [(run, _logged(run)) for run in runs]
+    ended = list(dict.fromkeys(key for _, log in logs for key in log if key.startswith(PERPLEXITY)))
     lines = []
-    for name in names:
-        own = [run for run in runs if run.trial.recipe == name]
-        values = [[value for run in own for value in run.maps.get(key, ())] for key in MAPS]
-        logged = [[seen[-1] for run in own if (seen := _logged(run).get(key))] for key in ended]
-        trusted = [fmean(seen) for run in own if (seen := _logged(run).get(TRUSTED))]
+    for name in dict.fromkeys(run.trial.recipe for run in runs):
+        own = [(run, log) for run, log in logs if run.trial.recipe == name]
+        values = [[value for run, _ in own for value in run.maps.get(key, ())] for key in MAPS]
+        logged = [[log[key][-1] for _, log in own if key in log] for key in ended]
+        trusted = [fmean(log[TRUSTED]) for _, log in own if TRUSTED in log]
         if any((*values, *logged, trusted)):
             cells = [_mean(one, "slices") for one in values], [_mean(one) for one in (*logged, trusted)]
             lines.append(_line([name, *cells[0], *cells[1]]))
