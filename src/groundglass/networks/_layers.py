@@ -36,6 +36,24 @@ def conv_norm(
     return nn.Sequential(*layers)
 
 
+class SharedNorm(nn.BatchNorm2d):
+    """Batch norm after weights that several populations pass: one weight and bias, statistics of each population's own.
+
+    With one average of all it would answer otherwise in evaluation than it was trained to.
+    """
+
+    def __init__(self, channels: int, populations: int) -> None:
+        super().__init__(channels)
+        self.others = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for _ in range(populations - 1))
+
+    def forward(self, x: Tensor, population: int = 0) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        if population == 0:
+            return super().forward(x)
+        normed: Tensor = self.others[population - 1](x)
+        return normed * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+
+
 def separable(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
     """A 3 x 3 filter a channel, a mixture of channels, batch norm and ReLU: (B, in, H, W) -> (B, out, H, W)."""
     filters = nn.Conv2d(in_channels, in_channels, 3, 1, dilation, dilation, groups=in_channels, bias=False)

@@ -9,7 +9,8 @@
 
 Differences: 64 to 1024 channels, batch norm inside the recurrent layer, and nearest doubling with a 3 x 3
 convolution, as in the code that comparisons use (github.com/LeeJunHyun/Image_Segmentation, 39,091,393 weights); the
-paper's own widths could not be checked. The batch statistics of a shared layer are updated at every pass.
+paper's own widths could not be checked. Batch statistics of a shared layer are of each pass's own. (There: one average
+of all passes, though each sees something else, and what has been learnt well is answered badly in evaluation.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from groundglass.errors import UsageError
-from groundglass.networks._layers import conv_norm, up_conv
+from groundglass.networks._layers import SharedNorm, conv_norm, up_conv
 from groundglass.networks._network import Network
 
 
@@ -32,12 +33,14 @@ class Recurrent(nn.Module):
         super().__init__()
         self.steps = steps
         self.conv = conv_norm(channels, channels)
+        self.conv[1] = SharedNorm(channels, steps + 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        answer: Tensor = self.conv(x)
-        for _ in range(self.steps):
-            answer = self.conv(x + answer)
+        conv, norm, relu = self.conv
+        answer: Tensor = relu(norm(conv(x), 0))
+        for step in range(1, self.steps + 1):
+            answer = relu(norm(conv(x + answer), step))
         return answer
 
 

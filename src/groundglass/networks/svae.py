@@ -35,26 +35,11 @@ from torch import Tensor, nn
 
 from groundglass.errors import UsageError
 from groundglass.networks._ladder import Drawn, Generated, Inferred, Ladder, doubling, halving_encoder, normal_of
-from groundglass.networks._layers import conv_norm, enlarge
+from groundglass.networks._layers import SharedNorm, conv_norm, enlarge
 from groundglass.networks._normal import Normal
 
 WIDE: Final = 64  # channels above which a block is a bottleneck
 INFERENCE, GENERATION = 0, 1
-
-
-class Norm(nn.Module):
-    """Batch norm with one weight and one bias, and statistics for each of some directions."""
-
-    def __init__(self, channels: int, directions: int) -> None:
-        super().__init__()
-        self.statistics = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for _ in range(directions))
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    def forward(self, x: Tensor, direction: int) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        normed: Tensor = self.statistics[direction](x) * self.weight + self.bias
-        return normed
 
 
 class Block(nn.Module):
@@ -72,7 +57,7 @@ class Block(nn.Module):
             nn.Conv2d(a, b, kernel, padding=kernel // 2, bias=False)
             for (a, b), kernel in zip(pairwise(widths), kernels, strict=True)
         )
-        self.norms = nn.ModuleList(Norm(width, directions) for width in widths[1:])
+        self.norms = nn.ModuleList(SharedNorm(width, directions) for width in widths[1:])
 
     def forward(self, x: Tensor, direction: int = 0) -> Tensor:
         """(B, C, H, W) -> the same shape."""

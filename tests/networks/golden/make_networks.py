@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import nn
 
-from groundglass.networks._layers import Pooled
+from groundglass.networks._layers import Pooled, SharedNorm
 from groundglass.networks.attention_unet import AttentionUNet, Gate
 from groundglass.networks.deeplab_v3_plus import Pyramid
 from groundglass.networks.inf_net import InfNet
@@ -65,6 +65,16 @@ CASES = {
 }
 
 
+def alike(network: nn.Module) -> nn.Module:
+    """The network with the statistics of a shared layer the same in each of its passes: the references have one set."""
+    for norm in network.modules():
+        if isinstance(norm, SharedNorm):
+            for other in norm.others:
+                other.running_mean.copy_(norm.running_mean)
+                other.running_var.copy_(norm.running_var)
+    return network
+
+
 def inputs(case: Case) -> Tensors:
     """In [0, 1]."""
     generator = np.random.default_rng(0)
@@ -83,7 +93,12 @@ def answer(network: nn.Module, x: Tensors) -> torch.Tensor:
 
 def defined(network: nn.Module, _x: Tensors) -> list[nn.Module]:
     """The layers with weights, in the order in which they are written down."""
-    return [module for module in network.modules() if module._parameters and not list(module.children())]
+    return [
+        module
+        for module in network.modules()
+        if any(parameter is not None for parameter in module._parameters.values())
+        and (isinstance(module, SharedNorm) or not list(module.children()))
+    ]
 
 
 def executed(network: nn.Module, x: Tensors) -> list[nn.Module]:
@@ -174,7 +189,7 @@ def main(folder: Path) -> None:
         library.define(f"{operation}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     golden = {}
     for name, case in CASES.items():
-        ours, x = fill(case.make()), inputs(case)
+        ours, x = alike(fill(case.make())), inputs(case)
         found = answer(ours, x)
         theirs, order = reference(name, ours, folder)
         theirs.eval()
