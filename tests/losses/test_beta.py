@@ -39,6 +39,30 @@ def test_a_styles_channels_are_its_alpha_and_its_beta():
     assert found == pytest.approx([stats.beta.logpdf(0.4, 2, 5), stats.beta.logpdf(0.4, 3, 7)])
 
 
+def test_the_form_of_a_mean_by_hand():
+    """Logit log 3: a mean of 3/4; exp(-second) of 24 / 1e4: a strength of 400; alpha 300, beta 100, and the floor."""
+    styles = torch.tensor([log(3), 0.0, log(1e4 / 24), log(1e4 / 9999)], dtype=torch.float64).view(1, 4, 1, 1)
+    alpha, beta = concentrations(styles, "mean")
+    assert alpha.flatten().tolist() == pytest.approx([300 + FLOOR, 0.5 + FLOOR])
+    assert beta.flatten().tolist() == pytest.approx([100 + FLOOR, 0.5 + FLOOR])
+    x = torch.full((1, 1, 1, 1), 0.7, dtype=torch.float64)
+    found = log_density(styles, x, "mean").flatten().tolist()
+    assert found == pytest.approx([stats.beta.logpdf(0.7, 300.1, 100.1), stats.beta.logpdf(0.7, 0.6, 0.6)])
+    grey = [(256 * 300.1 / 400.2 - 0.5) / 255, 0.5]
+    assert expected(styles, "mean").flatten().tolist() == pytest.approx(grey)
+
+
+def test_a_mean_of_whatever_is_said_is_finite():
+    styles = torch.tensor([-1e4, 1e4, 1e4, -1e4]).view(1, 4, 1, 1).requires_grad_()
+    alpha, beta = concentrations(styles, "mean")
+    assert alpha.flatten().tolist() == pytest.approx([FLOOR, FLOOR])
+    assert beta.flatten().tolist() == pytest.approx([1e4 + FLOOR, FLOOR])
+    density = log_density(styles, dequantised(torch.ones(1, 1, 1, 1)), "mean")
+    density.sum().backward()
+    assert density.isfinite().all()
+    assert styles.grad.isfinite().all()
+
+
 def test_alpha_and_beta_never_vanish_nor_overflow():
     alpha, beta = concentrations(torch.tensor([-1e4, 1e4]).view(1, 2, 1, 1))
     assert alpha.item() == pytest.approx(FLOOR)
@@ -54,7 +78,8 @@ def test_gradients_by_finite_differences():
     torch.manual_seed(0)
     styles = torch.randn(1, 4, 2, 3, dtype=torch.float64, requires_grad=True)
     x = torch.rand(1, 1, 2, 3, dtype=torch.float64) * 0.8 + 0.1
-    assert torch.autograd.gradcheck(lambda s: log_density(s, x), (styles,))
+    for form in ("shapes", "mean"):
+        assert torch.autograd.gradcheck(lambda s, form=form: log_density(s, x, form), (styles,))
 
 
 def test_under_autocast_it_is_computed_in_float32():

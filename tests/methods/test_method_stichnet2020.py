@@ -31,6 +31,11 @@ def labels(count=2):
     return sets
 
 
+def test_a_bernoulli_has_no_strength():
+    with pytest.raises(UsageError, match=r"beta is 'mean'\. Expected none: stichnet2020's density is a Bernoulli"):
+        Config(beta="mean")
+
+
 def test_both_objectives_are_sums_over_the_sets_of_a_bernoulli_and_psi():
     """J_LAB of four labels one a row, J_UN of all four, written out; and one sample of the divergence."""
     (update,) = method().updates(Labelled(pictures(), labels()), Unlabelled(pictures(1)), Progress(0, 10))

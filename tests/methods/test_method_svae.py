@@ -5,7 +5,7 @@ import torch
 
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.errors import UsageError
-from groundglass.losses.beta import dequantised, log_density
+from groundglass.losses.beta import dequantised, expected, log_density
 from groundglass.methods import svae as methods
 from groundglass.methods._ladder import OfLadder, active
 from groundglass.networks.svae import SVAE
@@ -57,8 +57,21 @@ def test_the_divergence_by_formula_is_that_of_all_levels():
     update = only(method(divergence="formula"))
     levels = sum(update.told[f"divergence_{level}"] for level in (1, 2))
     torch.testing.assert_close(update.losses["divergence"].detach(), levels / 256)
-    with pytest.raises(UsageError, match=r"The divergence by 'samples'\. Expected one of sample, formula"):
+    with pytest.raises(UsageError, match=r"The setting divergence is 'samples'\. Expected one of sample, formula"):
         methods.Config(divergence="samples")
+
+
+def test_a_style_may_be_a_mean_and_a_strength():
+    """Both the likelihood and the picture are of what the setting says the channels are."""
+    update = only(method(beta="mean"))
+    made, generator = method(beta="mean"), torch.Generator().manual_seed(0)
+    inferred = made.network.infer(pictures(), generator)
+    density = log_density(inferred.styles, dequantised(pictures(), generator), "mean")
+    torch.testing.assert_close(update.losses["likelihood"], -density.mean())
+    shown = made.eval().shown(pictures())
+    torch.testing.assert_close(shown.styles, expected(made.network.infer(pictures()).styles, "mean").detach())
+    with pytest.raises(UsageError, match=r"The setting beta is 'strength'\. Expected one of shapes, mean"):
+        methods.Config(beta="strength")
 
 
 def test_latents_of_equal_pictures_are_not_active_and_those_of_different_ones_are():

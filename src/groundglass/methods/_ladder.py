@@ -12,7 +12,7 @@ from torch import Tensor
 from groundglass.batches import Progress
 from groundglass.errors import UsageError
 from groundglass.labels import UNKNOWN
-from groundglass.losses.beta import dequantised, expected, log_density
+from groundglass.losses.beta import Form, dequantised, expected, log_density
 from groundglass.losses.divergence import divergence, sampled_divergence
 from groundglass.losses.shown import means_of_shown
 from groundglass.losses.stitched import bits_per_pixel, log_likelihood, stitched
@@ -33,11 +33,13 @@ class LadderConfig:
         divergence: by the ``sample`` that the likelihood is of, or by the ``formula``, which varies less.
         rise: share of the training over which the divergence's weight rises evenly from 0 to 1, lest latents learn to
             say nothing before anything can be made of them (LVAE's warm-up, arXiv 1602.02282, section 3).
+        beta: what the network says of a style: the Beta density's two ``shapes``, or its ``mean`` and strength.
         seed: of latents and dequantisation.
     """
 
     divergence: By = "sample"
     rise: float = 0.0
+    beta: Form = "shapes"
     seed: int = 0
 
     def weight(self, progress: Progress) -> float:
@@ -45,17 +47,18 @@ class LadderConfig:
         return min(1.0, progress.step / (self.rise * progress.steps)) if self.rise > 0 else 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no way to a divergence.
+        """Refuse what is no way to a divergence or to a density.
 
         Raises:
             UsageError: it is none.
         """
-        if self.divergence not in get_args(By):
-            raise UsageError(
-                f"The divergence by {self.divergence!r}.",
-                expected=f"one of {', '.join(get_args(By))}",
-                remedy="Correct stage.settings.",
-            )
+        for name, value, known in (("divergence", self.divergence, By), ("beta", self.beta, Form)):
+            if value not in get_args(known):
+                raise UsageError(
+                    f"The setting {name} is {value!r}.",
+                    expected=f"one of {', '.join(get_args(known))}",
+                    remedy="Correct stage.settings.",
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +137,11 @@ class OfLadder(OfNetwork):
 
     def density(self, styles: Tensor, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Of each style log p(x given y, z), (B, S, H, W), nats a pixel; a generator dequantises x."""
-        return log_density(styles, dequantised(image, generator))
+        return log_density(styles, dequantised(image, generator), self.config.beta)
 
     def grey(self, styles: Tensor) -> Tensor:
         """What each style looks like: (B, S, H, W), [0, 1]."""
-        return expected(styles)
+        return expected(styles, self.config.beta)
 
     def bits(self, likelihood: Tensor, divergence: Tensor) -> Tensor:
         """Of nats a pixel, in the method's ``unit``."""

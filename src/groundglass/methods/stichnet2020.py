@@ -29,6 +29,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from groundglass.errors import UsageError
 from groundglass.losses import bernoulli
 from groundglass.methods.stitchnet import Config as StitchNetConfig
 from groundglass.methods.stitchnet import StitchNet
@@ -44,6 +45,20 @@ class Config(StitchNetConfig):
     """
 
     focal: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what a Bernoulli does not have.
+
+        Raises:
+            UsageError: the setting ``beta``, or one of no meaning.
+        """
+        super().__post_init__()
+        if self.beta != "shapes":
+            raise UsageError(
+                f"The setting beta is {self.beta!r}.",
+                expected="none: stichnet2020's density is a Bernoulli",
+                remedy="Leave it out of stage.settings.",
+            )
 
 
 class StichNet2020(StitchNet):
