@@ -230,7 +230,7 @@ def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
 def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
     """Network and training are stitchnet2022's small ones', but for the focal loss; labels alone have as many.
 
-    Narrow densities stand alone: the classes gave way to them (docs/experiments.md).
+    Narrow densities stand alone: the classes gave way to them (docs/stitchnet.md).
     """
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
     plain = {"focal": 10.0, "styles_at": 0}
