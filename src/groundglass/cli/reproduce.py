@@ -149,11 +149,16 @@ def _load(name: str, scale: Scale, options: Options) -> Recipe:
 
 
 def _scaled(recipe: Recipe, scale: Scale) -> Recipe:
-    """A share of the steps of every stage, the prior's too, and of the slices that it labels; 1 at least."""
+    """A share of the steps of every stage, the prior's too, and of the slices that it labels, 1 at least; other rates.
+
+    A second module, as a discriminator, keeps its own rate.
+    """
     table = recipe.model_dump()
     for stage in (*table["stage"], *(table["prior"]["stage"] if table["prior"] else ())):
         training = stage["training"]
         training["steps"] = _part(training["steps"], scale.share)
+        for kind in ("rate", "encoder_rate"):
+            training[kind] = training[kind] and training[kind] * scale.rate
         for kind in ("batch", "unlabelled_batch"):
             training[kind] = min(training[kind], scale.batch or training[kind])
         if stage["labels"] and stage["labels"]["count"]:
@@ -184,6 +189,8 @@ def _told(paper: Paper, scale: Scale, store: Store, options: Options) -> tuple[s
     """Which data, for every heading; and all that has to be known of them and of the training."""
     data = f"on {SETS[options.on]}, {store.preparation.size[0]} pixels"
     part = "" if scale.share == 1 else f", {scale.share:.1%} of the steps of every stage"
+    if scale.rate != 1:
+        part += f", {scale.rate:g} times the learning rate"
     if scale.batch is not None:
         part += f", no more than {scale.batch} slices of a kind a step"
     folders = " and ".join(f"recipes/{folder}" for folder in scale.recipes)

@@ -112,6 +112,7 @@ class Scale(_Part):
         recipes: folders of its recipes, in that of all recipes; of one name the first counts.
         size: side of the prepared pictures, in pixels.
         share: of the steps of every stage, and of the slices that it labels itself.
+        rate: factor of the learning rates of every network that segments or inpaints, for what few steps cannot reach.
         batch: the most slices of a kind in a step; None: as many as the recipes say.
         folds: that are held out; all if empty.
         seeds: how many, from 0.
@@ -121,6 +122,7 @@ class Scale(_Part):
     recipes: Annotated[list[str], Field(min_length=1)]
     size: Annotated[int, Field(ge=16)]
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    rate: Annotated[float, Field(gt=0)] = 1.0
     batch: Annotated[int, Field(ge=1)] | None = None
     folds: list[Annotated[int, Field(ge=0)]] = []
     seeds: Annotated[int, Field(ge=1)] = 1
