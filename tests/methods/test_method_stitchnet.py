@@ -151,6 +151,26 @@ def test_the_same_picture_gets_the_same_bits_alone_and_among_others():
     assert torch.equal(alone, together[:2])
 
 
+def test_classes_may_learn_nothing_from_the_unlabelled_pictures_likelihood():
+    """Its value is the same; styles and latents learn from it, and classes from labelled pictures as before."""
+    unlabelled = Unlabelled(pictures(1))
+    plain, held = method(), method(held=True)
+    losses = [only(made, unlabelled=unlabelled).losses for made in (plain, held)]
+    weights = [(made.network.head.weight, made.network.styles.weight) for made in (plain, held)]
+    slopes = {}
+    for kind in ("labelled", "unlabelled"):
+        torch.testing.assert_close(losses[0][kind], losses[1][kind])
+        slopes[kind] = [
+            torch.autograd.grad(own[kind], pair, retain_graph=True, allow_unused=True)
+            for own, pair in zip(losses, weights, strict=True)
+        ]
+    torch.testing.assert_close(slopes["labelled"][0], slopes["labelled"][1])
+    (classes, styles), (held_classes, held_styles) = slopes["unlabelled"]
+    assert classes.any()
+    assert held_classes is None or not held_classes.any()
+    torch.testing.assert_close(styles, held_styles)
+
+
 def test_while_it_warms_up_the_unlabelled_pictures_weigh_less():
     """At the first of ten steps e^-5, from the fourth on 1; labelled pictures always 1."""
     unlabelled = Unlabelled(pictures(1))

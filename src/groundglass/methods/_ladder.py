@@ -148,7 +148,13 @@ class OfLadder(OfNetwork):
         return bits_per_pixel(likelihood, divergence)
 
     def bound(
-        self, image: Tensor, label_set: Tensor, generator: torch.Generator, by: By, seen: Tensor | None = None
+        self,
+        image: Tensor,
+        label_set: Tensor,
+        generator: torch.Generator,
+        by: By,
+        seen: Tensor | None = None,
+        held: slice = slice(0),
     ) -> Bound:
         """The lower bound by one sample of z from q(z given x).
 
@@ -158,10 +164,13 @@ class OfLadder(OfNetwork):
             generator: of z and of what dequantises x.
             by: whether the divergence is of that sample too, or of the formula.
             seen: (B, H, W), bool: the pixels x consists of, the rest being padding; None: all.
+            held: pictures from whose likelihood classes learn nothing.
         """
         inferred = self.network.infer(image, generator)
         density = self.density(inferred.styles, image, generator)
-        likelihood = means_of_shown(log_likelihood(inferred.logits, density, label_set, self.tissues), seen)
+        logits = inferred.logits.clone()
+        logits[held] = inferred.logits[held].detach()
+        likelihood = means_of_shown(log_likelihood(logits, density, label_set, self.tissues), seen)
         with torch.no_grad():
             picture = log_likelihood(inferred.logits, density, unknown(image), self.tissues)
         total = torch.zeros_like(likelihood)

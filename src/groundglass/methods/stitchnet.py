@@ -19,6 +19,8 @@ labels they have; neither, from both.
 
 Both papers found that with both kinds the unlabelled pictures' styles become one. Ways out (ours, each a setting, off
 by default), beside the network's ``styles_at``:
+- ``held``: of an unlabelled picture's likelihood classes learn nothing, styles and latents do: what grey values would
+  have classes mean is not what labels say they mean;
 - ``warm_up``: the weight of the unlabelled pictures, and of the two below, rises over a share of the training;
 - ``shares``: a prior on class shares, those of the labelled pictures (``losses.shares``);
 - ``swap``: an unlabelled picture's styles are stitched by a labelled picture's label, and the network has to give that
@@ -69,6 +71,7 @@ class Config(LadderConfig):
         gamma: of it.
         unlabelled: weight of the unlabelled pictures' bound.
         labels: whether labels are looked at; where not, all pictures count as unlabelled.
+        held: whether classes learn nothing from the unlabelled pictures' likelihood.
         warm_up: share of the training over which that weight rises, which the next three are multiplied with.
         shares: weight of the prior on class shares.
         swap: weight of the cross-entropy of labels that were stitched into unlabelled pictures.
@@ -80,6 +83,7 @@ class Config(LadderConfig):
     gamma: float = 2.0  # ours
     unlabelled: float = 1.0
     labels: bool = True
+    held: bool = False
     warm_up: float = 0.0
     shares: float = 0.0
     swap: float = 0.0
@@ -103,7 +107,8 @@ class StitchNet(OfLadder):
             images.append(unlabelled.image)
             sets.append(unknown(unlabelled.image))
         generator, shown = noise_of(config.seed, progress), shown_in(labelled, unlabelled)
-        bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence, shown)
+        held = slice(known, None) if config.held else slice(0)
+        bound = self.bound(torch.cat(images), torch.cat(sets), generator, config.divergence, shown, held)
         losses, told = {}, self.levels_of(bound)
         rising = config.unlabelled * ramp_up(progress, config.warm_up)
         for kind, part, weight in (("labelled", slice(known), 1.0), ("unlabelled", slice(known, None), rising)):
