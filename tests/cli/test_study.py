@@ -166,6 +166,7 @@ def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
         ("crossval", ("--convention", "pooled"), "one of empty-zero, empty-one, present, defined: results are counts"),
         ("crossval", ("--convention", "curve"), "A study under the convention curve+empty-zero"),
         ("crossval", ("--fold", "7"), "below the number of folds"),
+        ("crossval", ("--against", "teacher"), "--against teacher"),
         ("budget", ("--labels", "30"), "30 labelled slices are asked for, 8 can be trained on"),
     ],
 )
@@ -191,6 +192,15 @@ def test_the_same_network_on_labels_alone_is_what_another_method_is_compared_wit
     alone.write_text(without.replace("mean_teacher", "svae"))
     made = study._recipes([recipes[1], alone, recipes[0]], study.Options(store, tmp_path, labels=[2]))
     assert list(made) == ["alone", "teacher", "plain"]
+
+
+def test_a_crossval_compares_with_the_recipe_that_is_asked_for(run, store, recipes, tmp_path):
+    words = "--store", store, "-o", tmp_path / "out", "--seeds", "1", "--against", "teacher", "-q"
+    ended = run("study", "crossval", *recipes, *words)
+    assert ended.code == 0, ended.err
+    entries = json.loads((tmp_path / "out" / "summary.json").read_text())["entries"]
+    assert {entry["recipe"] for entry in entries if entry["against_first"] is None} == {"teacher"}
+    assert "plain" in {entry["recipe"] for entry in entries}
 
 
 def test_a_recipe_with_a_number_of_labels_of_its_own_is_refused(run, store, recipes, tmp_path):

@@ -56,10 +56,14 @@ def _crossval(
     convention: StudyConvention = "present",
     jobs: Jobs = 1,
     keep: Keep = False,
+    against: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="RECIPE", help="What the others are compared with; the first by default."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train and test recipes on folds by group and several seeds; the table, intervals and paired tests."""
-    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet, jobs, keep)
+    _study(recipes, store, output, seeds, folds, [], split, results, convention, quiet, jobs, keep, against)
 
 
 @study.command("budget")
@@ -98,13 +102,15 @@ def _study(
     quiet: bool,
     jobs: int,
     keep: bool,
+    against: str | None = None,
 ) -> None:
     with computing():
         from groundglass.cli.processes import require_alone
         from groundglass.cli.study import Options, run_study
 
         require_alone("groundglass study")
-        run_study(recipes, Options(store, output, seeds, folds, labels, split, results, convention, quiet, jobs, keep))
+        options = Options(store, output, seeds, folds, labels, split, results, convention, quiet, jobs, keep, against)
+        run_study(recipes, options)
 
 
 @study.command("compare")

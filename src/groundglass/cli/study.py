@@ -56,6 +56,8 @@ class Options:
         quiet: show no progress.
         jobs: how many trainings run at a time, each on its share of the cores.
         keep: leave the folders of runs, each with its model and last state, where they are.
+        against: the recipe that the others are compared with; the first if None, of a study of numbers of labels the
+            first by labels alone.
     """
 
     store: Path
@@ -69,6 +71,7 @@ class Options:
     quiet: bool = False
     jobs: int = 1
     keep: bool = False
+    against: str | None = None
 
 
 def run_study(recipe_files: Sequence[Path], options: Options) -> None:
@@ -131,6 +134,12 @@ def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
                 remedy=f"Leave it out, and say groundglass study budget --labels {recipe.data.labels}.",
             )
         recipes[file.stem] = recipe
+    if options.against is not None:
+        if options.against not in recipes:
+            raise UsageError(
+                f"--against {options.against}.", expected=f"one of {', '.join(recipes)}", remedy="Say one of these."
+            )
+        return {options.against: recipes[options.against]} | recipes
     if not options.labels:
         return recipes
     supervised = [name for name, recipe in recipes.items() if _is_supervised(recipe)]
