@@ -5,6 +5,7 @@
 | ``log_likelihood`` of a set S of labels | log of the sum over y in S of p(y given z) p(x given y, z) |
 | S holds one tissue | J_LAB: log p(x, y given z) |
 | S holds all ("unknown") | J_UN: log of the sum over y of p(x, y given z) |
+| ``joint`` | log p(x, y given z); its softmax over y is p(y given x, z) |
 | ``stitched`` | Phi: each pixel from the style of its label |
 | ``bits_per_pixel`` | the negative of either objective, in the unit of compression |
 
@@ -24,6 +25,16 @@ from groundglass.losses.beta import STEPS, exact
 from groundglass.losses.label_set import allowed
 
 
+def joint(logits: Tensor, density: Tensor) -> Tensor:
+    """``log p(y) p(x | y)`` of each pixel, nats: (B, K, H, W), float32.
+
+    Args:
+        logits: (B, K, H, W), of any precision; p(y) is their softmax.
+        density: log p(x | y), (B, K, H, W).
+    """
+    return exact(logits).log_softmax(dim=1) + exact(density)
+
+
 def log_likelihood(logits: Tensor, density: Tensor, label_set: Tensor, outputs: Sequence[int]) -> Tensor:
     """``log sum_{y in S} p(y) p(x | y)`` of each pixel, nats.
 
@@ -36,8 +47,7 @@ def log_likelihood(logits: Tensor, density: Tensor, label_set: Tensor, outputs: 
     Returns:
         (B, H, W), float32; minus infinity where S is empty, which is no label set.
     """
-    joint = exact(logits).log_softmax(dim=1) + exact(density)
-    return torch.where(allowed(label_set, outputs), joint, -torch.inf).logsumexp(dim=1)
+    return torch.where(allowed(label_set, outputs), joint(logits, density), -torch.inf).logsumexp(dim=1)
 
 
 def stitched(logits: Tensor, styles: Tensor) -> Tensor:

@@ -15,13 +15,14 @@ from groundglass.labels import UNKNOWN
 from groundglass.losses.beta import Form, dequantised, expected, log_density
 from groundglass.losses.divergence import divergence, sampled_divergence
 from groundglass.losses.shown import means_of_shown
-from groundglass.losses.stitched import bits_per_pixel, log_likelihood, stitched
+from groundglass.losses.stitched import bits_per_pixel, joint, log_likelihood, stitched
 from groundglass.methods._method import OfNetwork
 from groundglass.networks._ladder import Generated, Inferred, Ladder
 from groundglass.networks._network import Network
 from groundglass.networks.svae import SVAE
 
 By = Literal["sample", "formula"]
+Answer = Literal["latents", "picture"]
 MOVES: Final = 0.01  # variance over pictures above which a latent is active (Burda et al., arXiv 1509.00519)
 
 
@@ -34,12 +35,15 @@ class LadderConfig:
         rise: share of the training over which the divergence's weight rises evenly from 0 to 1, lest latents learn to
             say nothing before anything can be made of them (LVAE's warm-up, arXiv 1602.02282, section 3).
         beta: what the network says of a style: the Beta density's two ``shapes``, or its ``mean`` and strength.
+        answer: what a prediction is: p(y given z), as in the papers, or by the ``picture`` p(y given x, z), which goes
+            as p(y given z) p(x given y, z), so that each pixel's own grey value has a say in its class.
         seed: of latents and dequantisation.
     """
 
     divergence: By = "sample"
     rise: float = 0.0
     beta: Form = "shapes"
+    answer: Answer = "latents"
     seed: int = 0
 
     def weight(self, progress: Progress) -> float:
@@ -47,12 +51,13 @@ class LadderConfig:
         return min(1.0, progress.step / (self.rise * progress.steps)) if self.rise > 0 else 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no way to a divergence or to a density.
+        """Refuse what is no way to a divergence, to a density or to a prediction.
 
         Raises:
             UsageError: it is none.
         """
-        for name, value, known in (("divergence", self.divergence, By), ("beta", self.beta, Form)):
+        said = ("divergence", self.divergence, By), ("beta", self.beta, Form), ("answer", self.answer, Answer)
+        for name, value, known in said:
             if value not in get_args(known):
                 raise UsageError(
                     f"The setting {name} is {value!r}.",
@@ -196,7 +201,15 @@ class OfLadder(OfNetwork):
         answer is to be the same to the last bit alone and among any others.
         """
         del prior
-        return torch.cat([self.network(one).float().softmax(dim=1) for one in torch.split(image, 1)])
+        return torch.cat([self._classes(one).softmax(dim=1) for one in torch.split(image, 1)])
+
+    def _classes(self, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W), float32, of the prediction."""
+        if self.config.answer == "latents":
+            logits: Tensor = self.network(image)
+            return logits.float()
+        inferred = self.network.infer(image)
+        return self.network.of_classes(joint(inferred.logits, self.density(inferred.styles, image)))
 
     @torch.no_grad()
     def shown(self, image: Tensor, generator: torch.Generator | None = None, seen: Tensor | None = None) -> Shown:
