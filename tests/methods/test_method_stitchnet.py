@@ -280,6 +280,22 @@ def test_a_strong_view_has_to_be_what_the_picture_surely_is():
     assert only(method(agree=2.0, sure=0.0), unlabelled=hidden).losses["agree"] == 0
 
 
+def test_a_strong_view_is_taught_by_the_picture_where_that_answers():
+    unlabelled = Unlabelled(pictures(1))
+    made = method(agree=1.0, sure=0.0, answer="picture")
+    update = only(made, unlabelled=unlabelled)
+    other = method()
+    generator = torch.Generator().manual_seed(0)
+    both = torch.cat([pictures(), pictures(1)])
+    inferred = other.network.infer(both, generator)
+    dequantised(both, generator)
+    logits = inferred.logits.log_softmax(dim=1) + log_density(inferred.styles, dequantised(both))
+    image, wanted = strong_view(unlabelled, answered(logits[2:], OUTPUTS), generator, 0.5)
+    found = other.network.infer(image, generator).logits
+    torch.testing.assert_close(update.losses["agree"], cross_entropy(found, wanted, OUTPUTS))
+    assert not torch.equal(answered(logits[2:], OUTPUTS), answered(inferred.logits[2:], OUTPUTS))
+
+
 def test_with_every_repair_a_training_resumes_to_the_same_weights():
     """What repairs draw is of the step's number alone, and they have no state."""
     batches = Labelled(pictures(), labels()), Unlabelled(pictures(1))

@@ -201,15 +201,14 @@ class OfLadder(OfNetwork):
         answer is to be the same to the last bit alone and among any others.
         """
         del prior
-        return torch.cat([self._classes(one).softmax(dim=1) for one in torch.split(image, 1)])
+        each = torch.split(image, 1)
+        return torch.cat([self.classes(self.network.infer(one), one).float().softmax(dim=1) for one in each])
 
-    def _classes(self, image: Tensor) -> Tensor:
-        """Logits (B, K, H, W), float32, of the prediction."""
+    def classes(self, made: Generated, image: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of what pictures (B, 1, H, W) are said to be, from which that was made."""
         if self.config.answer == "latents":
-            logits: Tensor = self.network(image)
-            return logits.float()
-        inferred = self.network.infer(image)
-        return self.network.of_classes(joint(inferred.logits, self.density(inferred.styles, image)))
+            return self.network.of_classes(made.logits)
+        return self.network.of_classes(joint(made.logits, self.density(made.styles, image)))
 
     @torch.no_grad()
     def shown(self, image: Tensor, generator: torch.Generator | None = None, seen: Tensor | None = None) -> Shown:

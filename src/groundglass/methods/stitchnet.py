@@ -26,7 +26,7 @@ by default), beside the network's ``styles_at``:
 - ``swap``: an unlabelled picture's styles are stitched by a labelled picture's label, and the network has to give that
   label back. So an unlabelled picture becomes a labelled one, and styles that are one cannot be told apart;
 - ``agree``: of a strong view of an unlabelled picture the network has to say what it is sure of in the picture
-  (FixMatch's; ``methods.fixmatch``).
+  (FixMatch's; ``methods.fixmatch``), by its ``answer``.
 
 Differs from the paper:
 - A style for each group of tissues that the labels tell apart: the paper's four, or three where lung and background
@@ -59,7 +59,7 @@ from groundglass.methods._method import Update
 from groundglass.methods._step import noise_of, ramp_up
 from groundglass.methods._views import strong_view
 from groundglass.networks._again import still
-from groundglass.networks._ladder import Inferred
+from groundglass.networks._ladder import Generated, Inferred
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class StitchNet(OfLadder):
                 found = self.network.infer(image, generator).logits
             losses["swap"] = config.swap * cross_entropy(found, wanted, self.tissues)
         if config.agree:
-            said = confident(logits, self.outputs, config.sure, shown)
+            made = Generated(inferred.logits[known:].detach(), inferred.styles[known:].detach())
+            said = confident(self.classes(made, unlabelled.image), self.outputs, config.sure, shown)
             image, wanted = strong_view(unlabelled, said, generator, config.cutmix)
             with still(self.network):
                 found = self.network.of_classes(self.network.infer(image, generator).logits)
