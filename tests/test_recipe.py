@@ -230,7 +230,7 @@ def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
 def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
     """Network and training are stitchnet2022's small ones', but for the focal loss; labels alone have as many.
 
-    Narrow densities stand alone: the classes gave way to them (docs/stitchnet.md).
+    Narrow densities and held classes stand alone (docs/stitchnet.md).
     """
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
     plain = {"focal": 10.0, "styles_at": 0}
@@ -240,9 +240,9 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
         assert len(own.items() - plain.items()) == (name != "both")
         every |= dict(own.items() - plain.items())
         assert found[name].stage[0].training == found["both"].stage[0].training
-    sharp = found["sharp"]
-    assert (sharp.stage[0].settings, sharp.network) == ({"focal": 10.0, "beta": "mean"}, found["both"].network)
-    assert sharp.stage[0].training == found["both"].stage[0].training
+    for name, own in (("sharp", {"beta": "mean"}), ("held", {"held": True})):
+        assert (found[name].stage[0].settings, found[name].network) == ({"focal": 10.0} | own, found["both"].network)
+        assert found[name].stage[0].training == found["both"].stage[0].training
     repaired = found["repaired"]
     assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
     alone, published = found["supervised"], load(SHIPPED / "stitchnet2022" / "small" / "both.toml")
