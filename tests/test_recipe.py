@@ -10,7 +10,7 @@ from groundglass.build import make_network, method_of
 from groundglass.cli.reproduce import _scaled
 from groundglass.cli.study import _digest
 from groundglass.errors import ReadError, UsageError
-from groundglass.evaluation.published import Scale
+from groundglass.evaluation.published import read_paper
 from groundglass.evaluation.trials import read_rows
 from groundglass.lookup import find, names
 from groundglass.methods._both import Both
@@ -141,16 +141,20 @@ def test_what_came_of_a_recipe_did_not_come_of_those_that_extend_it(write, tmp_p
     assert (recipe.got, recipe.cost) == ("", "an hour")
 
 
-SHARES = {"ssinfnet_covid_semiseg.csv": 0.3}  # `study reproduce --share`, of the steps
+SHARES = {"ssinfnet": (0.3,), "jin2022": (None, 0.15)}  # `study reproduce PAPER --small`, with `--share` or without
 
 
 def test_results_are_of_recipes_that_are_shipped():
     """A recipe whose digest changes begins its table again: then its rows go, or the digest stays."""
     shipped = [load(path) for path in SHIPPED.glob("*/**/*.toml")]
     for results in SHIPPED.parent.glob("results/*.csv"):
-        scale = Scale(recipes=["any"], size=96, share=SHARES.get(results.name, 1.0))
-        rows = read_rows(results)
-        assert {row.trial.digest for row in rows} <= {_digest(_scaled(recipe, scale)) for recipe in shipped}
+        known = {_digest(recipe) for recipe in shipped}
+        paper = results.name.removesuffix("_covid_semiseg.csv")
+        for share in SHARES.get(paper, ()):
+            small = read_paper(SHIPPED, paper).scales["small"]
+            scale = small.model_copy(update={"share": share or small.share})
+            known |= {_digest(_scaled(recipe, scale)) for recipe in shipped}
+        assert {row.trial.digest for row in read_rows(results)} <= known
 
 
 SSINFNET = sorted((SHIPPED / "ssinfnet").glob("**/*.toml"))
