@@ -237,20 +237,19 @@ def test_size_and_share_may_be_others_than_the_paper_s_file_has(run, recipes, tm
 
 
 def test_a_scale_may_have_a_larger_learning_rate(run, recipes, tmp_path):
-    file = recipes / "toy.tables"
-    rates = []
-    for place, factor in enumerate((1, 3)):
-        file.write_text(file.read_text().replace("share = 0.1", f"share = 0.1\nrate = {factor}"))
-        out = tmp_path / str(place)
+    tables = (recipes / "toy.tables").read_text()
+    rates = {}
+    for factor in (1, 3):
+        (recipes / "toy.tables").write_text(tables.replace("share = 0.1", f"share = 0.1\nrate = {factor}"))
+        out = tmp_path / str(factor)
         words = "--on", "phantom", "--fast", "--recipes", recipes, "-o", out, "-q", "--only", "plain"
         ended = run("study", "reproduce", "toy", *words)
         assert ended.code == 0, ended.err
         assert ("3 times the learning rate" in ended.out) == (factor == 3)
         (log,) = (out / "runs").rglob("log.csv")
-        rates.append([float(row["rate"]) for row in rows_of(log)])
-        file.write_text(file.read_text().replace(f"share = 0.1\nrate = {factor}", "share = 0.1"))
-    assert rates[1] == pytest.approx([3 * rate for rate in rates[0]])
-    assert min(rates[0]) > 0
+        rates[factor] = [float(row["rate"]) for row in rows_of(log)]
+    assert rates[3] == pytest.approx([3 * rate for rate in rates[1]])
+    assert min(rates[1]) > 0
 
 
 def test_a_recipe_that_was_changed_is_run_anew(run, recipes, tmp_path):

@@ -166,7 +166,7 @@ def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
         ("crossval", ("--convention", "pooled"), "one of empty-zero, empty-one, present, defined: results are counts"),
         ("crossval", ("--convention", "curve"), "A study under the convention curve+empty-zero"),
         ("crossval", ("--fold", "7"), "below the number of folds"),
-        ("crossval", ("--against", "teacher"), "--against teacher"),
+        ("crossval", ("--against", "teacher"), "No recipe here is called teacher. Expected one of plain"),
         ("budget", ("--labels", "30"), "30 labelled slices are asked for, 8 can be trained on"),
     ],
 )

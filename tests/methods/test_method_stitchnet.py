@@ -260,40 +260,31 @@ def test_a_swapped_label_is_asked_back_and_leaves_the_statistics_alone():
     assert "swap" not in only(method(swap=2.0)).losses
 
 
-def test_a_strong_view_has_to_be_what_the_picture_surely_is():
-    """Of a picture no pixel of which is sure, nothing; else the cross-entropy over all pixels, and a gradient."""
+@pytest.mark.parametrize("answer", ["latents", "picture"])
+def test_a_strong_view_has_to_be_what_the_picture_surely_is(answer):
+    """By either answer: the cross-entropy over all pixels, with a gradient."""
     unlabelled = Unlabelled(pictures(1))
-    assert only(method(agree=2.0), unlabelled=unlabelled).losses["agree"] == 0
-    made = method(agree=2.0, sure=0.0)
+    made = method(agree=2.0, sure=0.0, answer=answer)
     update = only(made, unlabelled=unlabelled)
     other = method()
     generator = torch.Generator().manual_seed(0)
     both = torch.cat([pictures(), pictures(1)])
     inferred = other.network.infer(both, generator)
     dequantised(both, generator)
-    said = answered(inferred.logits[2:], OUTPUTS)
-    image, wanted = strong_view(unlabelled, said, generator, 0.5)
+    by_picture = inferred.logits.log_softmax(dim=1) + log_density(inferred.styles, dequantised(both))
+    said = {"latents": answered(inferred.logits[2:], OUTPUTS), "picture": answered(by_picture[2:], OUTPUTS)}
+    assert not torch.equal(said["latents"], said["picture"])
+    image, wanted = strong_view(unlabelled, said[answer], generator, 0.5)
     found = other.network.infer(image, generator).logits
     torch.testing.assert_close(update.losses["agree"], 2 * cross_entropy(found, wanted, OUTPUTS))
     assert torch.autograd.grad(update.losses["agree"], [made.network.encoder.features[0][0].weight])[0].any()
+
+
+def test_a_strong_view_learns_nothing_where_the_picture_is_unsure_or_hidden():
+    unlabelled = Unlabelled(pictures(1))
+    assert only(method(agree=2.0), unlabelled=unlabelled).losses["agree"] == 0
     hidden = Unlabelled(pictures(1), shown=torch.zeros_like(pictures(1)[:, 0], dtype=torch.bool))
     assert only(method(agree=2.0, sure=0.0), unlabelled=hidden).losses["agree"] == 0
-
-
-def test_a_strong_view_is_taught_by_the_picture_where_that_answers():
-    unlabelled = Unlabelled(pictures(1))
-    made = method(agree=1.0, sure=0.0, answer="picture")
-    update = only(made, unlabelled=unlabelled)
-    other = method()
-    generator = torch.Generator().manual_seed(0)
-    both = torch.cat([pictures(), pictures(1)])
-    inferred = other.network.infer(both, generator)
-    dequantised(both, generator)
-    logits = inferred.logits.log_softmax(dim=1) + log_density(inferred.styles, dequantised(both))
-    image, wanted = strong_view(unlabelled, answered(logits[2:], OUTPUTS), generator, 0.5)
-    found = other.network.infer(image, generator).logits
-    torch.testing.assert_close(update.losses["agree"], cross_entropy(found, wanted, OUTPUTS))
-    assert not torch.equal(answered(logits[2:], OUTPUTS), answered(inferred.logits[2:], OUTPUTS))
 
 
 def test_with_every_repair_a_training_resumes_to_the_same_weights():

@@ -134,14 +134,22 @@ def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
                 remedy=f"Leave it out, and say groundglass study budget --labels {recipe.data.labels}.",
             )
         recipes[file.stem] = recipe
+    first = _first(recipes, options)
+    return {first: recipes[first]} | recipes
+
+
+def _first(recipes: dict[str, Recipe], options: Options) -> str:
+    """The name of the recipe that the others are compared with."""
     if options.against is not None:
         if options.against not in recipes:
             raise UsageError(
-                f"--against {options.against}.", expected=f"one of {', '.join(recipes)}", remedy="Say one of these."
+                f"No recipe here is called {options.against}.",
+                expected=f"one of {', '.join(recipes)}",
+                remedy="Say --against with one of these, or add that recipe.",
             )
-        return {options.against: recipes[options.against]} | recipes
+        return options.against
     if not options.labels:
-        return recipes
+        return next(iter(recipes))
     supervised = [name for name, recipe in recipes.items() if _is_supervised(recipe)]
     if not supervised:
         raise UsageError(
@@ -149,7 +157,7 @@ def _recipes(files: Sequence[Path], options: Options) -> dict[str, Recipe]:
             expected="one among them: what unlabelled slices give is a difference",
             remedy="Add a recipe that learns from labels alone, first of such.",
         )
-    return {supervised[0]: recipes[supervised[0]]} | recipes  # the first is what the others are compared with
+    return supervised[0]
 
 
 def _is_supervised(recipe: Recipe) -> bool:
