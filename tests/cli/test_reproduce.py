@@ -338,6 +338,14 @@ def test_what_cannot_be_reproduced(run, recipes, tmp_path, words, told):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_that_is_a_file(run, recipes, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    ended = run("study", "reproduce", "toy", "--on", "phantom", "--fast", "--recipes", recipes, "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "out is a file" in ended.error
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_papers_that_there_are_none_of(run, recipes, tmp_path):
     words = "-o", tmp_path / "out", "--recipes"
     assert "Did you mean 'toy'" in run("study", "reproduce", "toys", *words, recipes).error

@@ -230,6 +230,7 @@ def _store(paper: Paper, scale: Scale, options: Options) -> Store:
         )
         size = (scale.size, scale.size)
         preparation = Preparation(paper.window_hu, paper.crop, size=size, intensity=cases.intensity)
+        make_folder(options.output)
         path = options.output / "store"
         prepare_into(path, options.on, cases, preparation, key=b"", progress=phases.advance)
     return open_store(path)
