@@ -344,6 +344,15 @@ def test_methods_that_look_at_unlabelled_slices_are_told_what_is_padding(store):
     assert batches_of(recipe({"method": "supervised"} | plain), store, (0, 1)).at(0)[0].shown is None
 
 
+def test_a_stage_may_leave_unlabelled_slices_alone(store, tmp_path):
+    """One that cannot do without them says so."""
+    alone = {"training": TRAINING | {"unlabelled_batch": 0}}
+    made = recipe({"method": "stitchnet"} | alone, {"method": "stitchnet", "training": TRAINING})
+    assert [batches_of(made, store, (stage, 1)).at(0)[1] is None for stage in (0, 1)] == [True, False]
+    with pytest.raises(UsageError, match=r"MeanTeacher got no unlabelled slices\..*training\.unlabelled_batch"):
+        runs.train(recipe({"method": "mean_teacher"} | alone), store, tmp_path / "run")
+
+
 def test_squares_are_cut_out_of_labelled_and_unlabelled_slices_alike(store, tmp_path):
     made = recipe({"method": "mean_teacher", "training": TRAINING | {"crop": 16}})
     labelled, bare = batches_of(made, store, (0, 1)).at(0)

@@ -61,12 +61,13 @@ class Amount(_Table):
 
     Attributes:
         steps: of the training.
-        batch: labelled slices a step; ``unlabelled_batch`` the unlabelled ones.
+        batch: labelled slices a step.
+        unlabelled_batch: unlabelled ones; 0: none, whatever the recipe's data have.
     """
 
     steps: Positive
     batch: Positive = 8
-    unlabelled_batch: Positive = 8
+    unlabelled_batch: Annotated[int, Field(ge=0)] = 8
 
 
 class Optimizer(_Table):

@@ -409,7 +409,7 @@ def _batches(
     guessed = () if stage.labels is None else tuple(sorted(made))
     known = () if stage.labels is not None and stage.labels.instead else dealt.train
     takes_unlabelled = method_of(stage.method).takes_unlabelled
-    bare = dealt.unlabelled if takes_unlabelled else ()
+    bare = dealt.unlabelled if takes_unlabelled and training.unlabelled_batch else ()
     everything = (*known, *guessed)
     share = None if stage.labels is None else stage.labels.share
     own = 0 if share is None else min(max(round(share * training.batch), 1), training.batch - 1)

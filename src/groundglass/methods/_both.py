@@ -64,7 +64,7 @@ class Both(Method):
             raise UsageError(
                 f"{type(self).__name__} got no unlabelled slices.",
                 expected="slices without labels beside the labelled ones",
-                remedy="Add some to the recipe's data, or take the method 'supervised'.",
+                remedy="Add some to the data and to training.unlabelled_batch, or take the method 'supervised'.",
             )
         return unlabelled
 

@@ -112,7 +112,7 @@ class Jin2022(OfNetwork):
             raise UsageError(
                 "Jin (2022) got no unlabelled slices after its first phase.",
                 expected="slices without labels beside the labelled ones",
-                remedy="Add some to the recipe's data, or say first_phase = 1.0 in stage.settings.",
+                remedy="Add some to the data and to training.unlabelled_batch, or say settings.first_phase = 1.0.",
             )
         shown = shown_in(labelled, unlabelled)
         logits, losses, told = self._answered(torch.cat([labelled.image, unlabelled.image]), shown)
