@@ -14,6 +14,7 @@ from groundglass.evaluation.published import read_paper
 from groundglass.evaluation.trials import read_rows
 from groundglass.lookup import find, names
 from groundglass.methods._both import Both
+from groundglass.methods.stitchnet import Config as StitchNet
 from groundglass.recipe import load
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
@@ -232,27 +233,39 @@ def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
 
 
 def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
-    """Network and training are stitchnet2022's small ones', but for the focal loss; labels alone have as many.
+    """Training is stitchnet2022's small ones', but longer and of more slices, and one of all of them.
 
     Narrow densities and held classes stand alone (docs/stitchnet.md).
     """
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
-    plain = {"focal": 10.0, "styles_at": 0}
+    small, both = load(SHIPPED / "stitchnet2022" / "small" / "both.toml"), found["both"]
+    anchored = found.pop("anchored")
+    amounts = {"steps", "batch", "unlabelled_batch"}
+    stages = *both.stage, *anchored.stage, *small.stage
+    assert all(
+        stage.training.model_dump(exclude=amounts) == stages[0].training.model_dump(exclude=amounts) for stage in stages
+    )
+    assert [stage.settings for stage in anchored.stage] == 2 * [both.stage[0].settings]
+    assert anchored.network == both.network
+    assert all(recipe.stage[0].training == both.stage[0].training for recipe in found.values())
+    assert [name for name, recipe in found.items() if not recipe.data.unlabelled] == ["supervised"]
+    assert found["supervised"].stage == both.stage
+    plain = {"focal": 50.0, "answer": "picture", "styles_at": 0}
+    said = {
+        name: recipe.stage[0].settings | {"styles_at": recipe.network.settings.get("styles_at", 0)}
+        for name, recipe in found.items()
+    }
+    assert said["both"] == said["supervised"] == plain
+    config = StitchNet(**found["published"].stage[0].settings)
+    assert (config, found["published"].network) == (StitchNet(), small.network)
     every = dict(plain)
-    for name in ("both", "rise", "warm_up", "shares", "swap", "agree", "low_resolution"):
-        own = found[name].stage[0].settings | {"styles_at": found[name].network.settings.get("styles_at", 0)}
-        assert len(own.items() - plain.items()) == (name != "both")
-        every |= dict(own.items() - plain.items())
-        assert found[name].stage[0].training == found["both"].stage[0].training
-    for name, own in (("sharp", {"beta": "mean"}), ("held", {"held": True})):
-        assert (found[name].stage[0].settings, found[name].network) == ({"focal": 10.0} | own, found["both"].network)
-        assert found[name].stage[0].training == found["both"].stage[0].training
-    repaired = found["repaired"]
-    assert repaired.stage[0].settings | {"styles_at": repaired.network.settings["styles_at"]} == every
-    alone, published = found["supervised"], load(SHIPPED / "stitchnet2022" / "small" / "both.toml")
-    assert (alone.data.unlabelled, alone.stage[0].training.batch) == (False, 6)
-    assert alone.stage[0].settings == {"focal": 10.0}
-    assert (published.network, published.stage[0].training) == (found["both"].network, found["both"].stage[0].training)
+    for name in ("rise", "warm_up", "shares", "swap", "agree", "low_resolution"):
+        own = dict(said[name].items() - plain.items())
+        assert len(own) == 1
+        every |= own
+    assert said["all"] == every
+    assert said["sharp"] == plain | {"beta": "mean"}
+    assert said["held"] == plain | {"held": True}
 
 
 def test_peers_stand_on_one_footing():
