@@ -115,6 +115,8 @@ def test_slices_are_of_the_kind_that_they_were_to_the_run(run, store, tmp_path):
         told[name] = {row["kind"]: row["slices"] for row in rows_of(tmp_path / name / "collapse-000002.csv")}
     assert told["own"] == {"labelled": "4", "unlabelled": "10", "held out": "2"}
     assert told["other"] == {"labelled": "3", "unlabelled": "2"}
+    with Image.open(tmp_path / "own" / "samples-000002.png") as drawn:  # of ten unlabelled ones eight are drawn
+        assert drawn.height == 2 * LINE + (4 + 8 + 2) * (SIDE + GAP)
 
 
 def test_of_two_ladders_each_level_has_its_name_and_the_bits_are_a_bernoullis(run, trained, store, tmp_path):

@@ -22,6 +22,7 @@ from groundglass.store import Store, open_store
 
 METHODS: Final = ("svae", "stitchnet", "stichnet2020")
 BATCH: Final = 4
+DRAWN: Final = 8  # of a kind: numbers may be of more slices than anybody looks at
 
 
 def run_samples(run: Path, store_path: Path, output: Path, slices: int, samples: int, seed: int) -> None:
@@ -35,7 +36,7 @@ def run_samples(run: Path, store_path: Path, output: Path, slices: int, samples:
         run: a folder of groundglass train; it may still be training.
         store_path: whose slices are shown.
         output: the folder to write to.
-        slices: how many of each kind.
+        slices: how many of each kind; at most ``DRAWN`` are drawn.
         samples: how many of nothing.
         seed: of these, and of the posterior's noise.
 
@@ -123,7 +124,8 @@ def _kind(method: OfLadder, store: Store, name: str, numbers: Sequence[int], gen
         "information_of_pictures": collapse.information_of_pictures(probability, seen),
         "information_of_grey_values": collapse.information_of_grey_values(pictures, probability, shown=seen),
     }
-    return _Kind(_drawn(shown, pictures), rows, whole)
+    drawn = _drawn(shown, pictures)
+    return _Kind([drawn[place] for place in spread(range(len(drawn)), DRAWN)], rows, whole)
 
 
 def _together(parts: Sequence[Shown]) -> Shown:

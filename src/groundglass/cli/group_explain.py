@@ -87,7 +87,9 @@ def _explain_samples(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of groundglass train; it may still be running.")],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The prepared store whose slices are shown.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and numbers.")],
-    slices: Annotated[int, typer.Option(min=1, max=64, help="How many of the labelled, and of the unlabelled.")] = 4,
+    slices: Annotated[
+        int, typer.Option(min=1, max=64, help="How many of each kind are measured; 8 are drawn at most.")
+    ] = 4,
     samples: Annotated[int, typer.Option(min=0, max=64, help="How many that the method makes of nothing.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 0,
 ) -> None:
