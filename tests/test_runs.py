@@ -126,6 +126,25 @@ def test_stages_that_answer_the_same_hand_on_everything(store, tmp_path, handed)
     assert all(torch.equal(began[name], ended[name]) for name in began)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"settings": {"absent": 1}}, "no setting 'absent'"),
+        ({"training": TRAINING | {"augmentation": "absent"}}, r"no 'absent' in groundglass\.augment"),
+        ({"training": TRAINING | {"unlabelled_augmentation": "absent"}}, r"no 'absent' in groundglass\.augment"),
+        ({"training": TRAINING | {"frozen": ["absent"]}}, "no part 'absent'"),
+    ],
+)
+@pytest.mark.parametrize("of_prior", [False, True])
+def test_what_cannot_be_in_a_later_stage_is_told_before_anything_is_trained(store, tmp_path, wrong, says, of_prior):
+    plain = {"method": "supervised", "training": TRAINING}
+    stages = [plain, plain | wrong]
+    made = recipe(MULTI, network=TWO, prior=PRIOR | {"stage": stages}) if of_prior else recipe(*stages)
+    with pytest.raises(UsageError, match=says):
+        runs.train(made, store, tmp_path / "out", lambda *_: pytest.fail("it trained"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_stages_that_answer_otherwise_are_refused(store, tmp_path):
     plain = {"method": "supervised", "training": TRAINING | {"steps": 1}}
     with pytest.raises(UsageError, match="Stage 2 answers otherwise than the one before"):

@@ -124,6 +124,7 @@ def train(
     _check_prior(recipe, launch)
     _check_labels(recipe, launch)
     _check_training(recipe, store)
+    _check_stages(recipe, groups)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -222,6 +223,20 @@ def _check_training(recipe: Recipe, store: Store) -> None:
                 expected="no larger than they are",
                 remedy="Lower training.crop, or prepare larger pictures.",
             )
+
+
+def _check_stages(recipe: Recipe, groups: Sequence[int]) -> None:
+    """Make what each stage asks for, and drop it: what cannot be is told before anything is trained or written."""
+    with torch.random.fork_rng(devices=()):
+        for table in (recipe, recipe.prior) if recipe.prior else (recipe,):
+            for stage in table.stage:
+                outputs = method_of(stage.method).outputs_for(groups)
+                network = make_network(table.network, len(outputs), pretrained=False)
+                network.freeze(stage.training.frozen)
+                make_method(stage.method, network, outputs, stage.settings)
+                training = stage.training
+                for name in (training.augmentation, training.unlabelled_augmentation or training.augmentation):
+                    make_augmentation(name, training.crop)
 
 
 def _alone(recipe: Recipe, prior: Prior) -> Recipe:
