@@ -239,7 +239,9 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
     """
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
     small, both = load(SHIPPED / "stitchnet2022" / "small" / "both.toml"), found["both"]
-    anchored = found.pop("anchored")
+    anchored, low = found.pop("anchored"), found.pop("low_supervised")
+    assert (low.data, low.stage) == (found["supervised"].data, found["supervised"].stage)
+    assert low.network == found["low_resolution"].network
     amounts = {"steps", "batch", "unlabelled_batch"}
     stages = *both.stage, *anchored.stage, *small.stage
     assert all(
