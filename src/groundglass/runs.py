@@ -17,7 +17,7 @@ from groundglass import __version__, handover, levels, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
 from groundglass.engine import processes
 from groundglass.engine.fit import STATE_FILE, Report, fit, precision_of
-from groundglass.engine.loaders import Augment, Batches, Pool, Sample
+from groundglass.engine.loaders import Batches, Pool, Sample
 from groundglass.errors import LabelError, UsageError
 from groundglass.evaluation.overlap import Counts, average, count
 from groundglass.inference import kmeans
@@ -124,7 +124,7 @@ def train(
     _check_prior(recipe, launch)
     _check_labels(recipe, launch)
     _check_training(recipe, store)
-    _check_stages(recipe, groups, store.preparation)
+    _check_stages(recipe, groups)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -225,20 +225,18 @@ def _check_training(recipe: Recipe, store: Store) -> None:
             )
 
 
-def _check_stages(recipe: Recipe, groups: Sequence[int], preparation: Preparation) -> None:
+def _check_stages(recipe: Recipe, groups: Sequence[int]) -> None:
     """Make what each stage asks for, and drop it: what cannot be is told before anything is trained or written."""
-    tables = (recipe, recipe.prior) if recipe.prior else (recipe,)
-    for part in (recipe.model_copy(update={"network": one.network, "stage": one.stage}) for one in tables):
-        for number, stage in enumerate(part.stage):
-            _method(part, (number, 1), groups, None, preparation)
-            _augmentations(stage.training)
-
-
-def _augmentations(training: Training) -> tuple[Augment | None, Augment | None]:
-    """Of labelled slices, and of unlabelled ones."""
-    names = training.augmentation, training.unlabelled_augmentation or training.augmentation
-    labelled, unlabelled = (make_augmentation(name, training.crop) for name in names)
-    return labelled, unlabelled
+    with torch.random.fork_rng(devices=()):
+        for table in (recipe, recipe.prior) if recipe.prior else (recipe,):
+            for stage in table.stage:
+                outputs = method_of(stage.method).outputs_for(groups)
+                network = make_network(table.network, len(outputs), pretrained=False)
+                network.freeze(stage.training.frozen)
+                make_method(stage.method, network, outputs, stage.settings)
+                training = stage.training
+                for name in (training.augmentation, training.unlabelled_augmentation or training.augmentation):
+                    make_augmentation(name, training.crop)
 
 
 def _alone(recipe: Recipe, prior: Prior) -> Recipe:
@@ -449,14 +447,13 @@ def _batches(
             return replace(look(chosen), label_set=sets, soft=labels.read_soft(chosen))
         return replace(look(chosen), label_set=labels.read(chosen), soft=nothing)
 
-    augment, augment_unlabelled = _augmentations(training)
     return Batches(
         labelled=Pool(len(known) if own else len(everything), load),
         unlabelled=Pool(len(bare), lambda i: look(bare[i])) if bare else None,
         sizes=(training.batch, training.unlabelled_batch if bare else 0),
         seed=_seed(recipe, place),
-        augment=augment,
-        augment_unlabelled=augment_unlabelled,
+        augment=make_augmentation(training.augmentation, training.crop),
+        augment_unlabelled=make_augmentation(training.unlabelled_augmentation or training.augmentation, training.crop),
         rank=launch.rank,
         processes=launch.count,
         guessed=(Pool(len(guessed), lambda i: load(len(known) + i)), own) if own else None,
