@@ -61,6 +61,14 @@ class Guess:
     confidence: float | None
 
 
+@dataclass(frozen=True)
+class Labelling:
+    """How far labelling is: for a progress bar."""
+
+    done: int
+    of: int
+
+
 # Of the numbers of slices: a guess of each.
 Labeller = Callable[[Sequence[int]], Iterator[Guess]]
 
@@ -132,6 +140,7 @@ def of_round(
     folder: Path,
     before: Sequence[int],
     weights: str | None = None,
+    tell: Callable[[Labelling], object] = lambda labelling: None,  # noqa: ARG005
 ) -> PseudoLabels | None:
     """The labels that a round of a stage makes; None where no slice is left.
 
@@ -145,6 +154,7 @@ def of_round(
         folder: for the label maps.
         before: what rounds before have labelled.
         weights: digest of the weights so far, where ``method`` has not got them: then nothing can be labelled anew.
+        tell: told of every slice that is labelled.
 
     Raises:
         UsageError: there is no slice to label at all.
@@ -179,7 +189,7 @@ def of_round(
     if groups is not None:
         made_by["groups"] = list(groups)
     labeller = by_network(store, method, wanted) if network else by_kmeans(store)
-    return make(store, numbers, labeller, folder, made_by, groups)
+    return make(store, numbers, labeller, folder, made_by, groups, tell)
 
 
 def digest_of(method: Method) -> str:
@@ -281,6 +291,7 @@ def make(
     folder: Path,
     made_by: Mapping[str, Any],
     groups: tuple[int, ...] | None = None,
+    tell: Callable[[Labelling], object] = lambda labelling: None,  # noqa: ARG005
 ) -> PseudoLabels:
     """Label slices into a folder, or read what an earlier run put there.
 
@@ -291,6 +302,7 @@ def make(
         folder: of the label maps.
         made_by: all that decides them; a folder of another is refused.
         groups: of soft labels' planes; None for label sets.
+        tell: told of every slice that is labelled.
 
     Raises:
         ReadError: the folder holds label maps of another recipe, store, version or network.
@@ -309,6 +321,7 @@ def make(
             write_file(folder / name, content)
             confidence = "" if guess.confidence is None else f"{guess.confidence:.6f}"
             rows.append((guess.number, store.slices[guess.number].id, name, _hash(content), confidence))
+            tell(Labelling(len(rows), len(numbers)))
         write_file(folder / INDEX, _csv(sorted(rows)).encode())
     return replace(_read(folder, numbers), groups=groups)
 

@@ -30,7 +30,7 @@ from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
 from groundglass.models import described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
-from groundglass.pseudo_labels import PseudoLabels
+from groundglass.pseudo_labels import Labelling, PseudoLabels
 from groundglass.recipe import Labels, Prior, Recipe, Stage, Training
 from groundglass.splits import Split, as_json, make_folds
 from groundglass.store import Store
@@ -41,8 +41,9 @@ UNSEEN: Final = {  # of a training without unlabelled slices, which may say anyt
 }
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 ALONE: Final = processes.Launch()
-# Of a stage's name, steps and folder: what is told of each of its steps while it runs.
-Watch = Callable[[str, int, Path], AbstractContextManager[Callable[[Report], object]]]
+# Of a stage's name, steps and folder: what is told, while it runs, of each slice that it labels and each of its steps.
+Told = Report | Labelling
+Watch = Callable[[str, int, Path], AbstractContextManager[Callable[[Told], object]]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def train(
     recipe: Recipe,
     store: Store,
     output: Path,
-    watch: Watch = lambda name, steps, folder: nullcontext(lambda report: None),  # noqa: ARG005
+    watch: Watch = lambda name, steps, folder: nullcontext(lambda told: None),  # noqa: ARG005
     *,
     split: Split | None = None,
     launch: processes.Launch = ALONE,
@@ -108,7 +109,7 @@ def train(
         recipe: what to do.
         store: what to learn from.
         output: folder for the model, and one folder a stage.
-        watch: told of every step.
+        watch: told of every step, and of every slice that a stage labels.
         split: the folds; made by group if None.
         launch: which process of the run this is; each has its share of the batches, the first one writes.
         shared: folder of priors, for runs whose priors are made alike; none: each makes its own, in ``output``.
@@ -303,6 +304,7 @@ def _stages(
                     folder / LABELS_FOLDER,
                     list(made),
                     ended,
+                    tell,
                 )
                 if labels is None:
                     continue

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from PIL import Image
 
 from groundglass import handover, pseudo_labels, runs
 from groundglass.build import load_model
+from groundglass.cli.spent import written_down
 from groundglass.engine import checkpoint
+from groundglass.engine.fit import Report
 from groundglass.evaluation.consistency import Consistency
+from groundglass.evaluation.costs import read_sittings
 from groundglass.inference.kmeans import SETS
 from groundglass.methods.supervised import Supervised
+from groundglass.pseudo_labels import Labelling
 from groundglass.recipe import load
 from groundglass.store import open_store
 from tests.cli.conftest import FILES
@@ -77,6 +82,8 @@ def test_rounds_label_more_and_more_slices_and_train_on_all_of_them(run, store, 
         ("2", "2", "4", "1"),
         ("2", "3", "6", "1"),
     ]
+    told = [line for line in ended.err.splitlines() if line.endswith("slices labelled")]
+    assert told == [f"supervised, round {turn} of 3: 2 of 2 slices labelled" for turn in (1, 2, 3)]
     labelled = []
     for turn in (1, 2, 3):
         folder = tmp_path / "run" / f"stage-2-round-{turn}" / "labels"
@@ -122,6 +129,20 @@ def test_a_run_that_was_stopped_anywhere_ends_in_the_same_files(run, store, tmp_
             assert all(torch.equal(value, others[key]) for key, value in tensors.items()), name
         else:
             assert path.read_bytes() == again.read_bytes(), name
+
+
+def test_slices_that_a_stage_labels_are_told_and_count_as_no_steps(tmp_path):
+    told = []
+    watch = written_down(lambda *_: nullcontext(told.append), tmp_path / "spent.csv", lambda _: ("run", "training"))
+    with watch("supervised", 3, tmp_path) as tell:
+        tell(Labelling(1, 2))
+    assert not (tmp_path / "spent.csv").exists()
+    report = Report(1, 3, {}, 1e-3, 1.0, 0.0)
+    with watch("supervised", 3, tmp_path) as tell:
+        tell(Labelling(2, 2))
+        tell(report)
+    assert told == [Labelling(1, 2), Labelling(2, 2), report]
+    assert [sitting.done for sitting in read_sittings(tmp_path / "spent.csv")] == [1]
 
 
 def stop(report):

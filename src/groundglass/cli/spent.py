@@ -25,14 +25,14 @@ def written_down(watch: runs.Watch, file: Path, name: Callable[[Path], tuple[str
     """
 
     @contextmanager
-    def watched(title: str, steps: int, of_stage: Path) -> Iterator[Callable[[Report], object]]:
+    def watched(title: str, steps: int, of_stage: Path) -> Iterator[Callable[[runs.Told], object]]:
         (stage, phase), done, began = name(of_stage), 0, time.perf_counter()
         with watch(title, steps, of_stage) as show:
 
-            def tell(report: Report) -> object:
+            def tell(told: runs.Told) -> object:
                 nonlocal done
-                done += 1
-                return show(report)
+                done += isinstance(told, Report)
+                return show(told)
 
             try:
                 yield tell

@@ -17,13 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from groundglass import runs
 from groundglass.cli.processes import launched
 from groundglass.engine.checkpoint import remove_partial
-from groundglass.engine.fit import Report
 from groundglass.engine.log import EVENTS_FILE, LOG_FILE, check_tensorboard, events, read_log
 from groundglass.engine.processes import together
 from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
 from groundglass.models import MODEL_FILE
+from groundglass.pseudo_labels import Labelling
 from groundglass.recipe import Recipe, load
 from groundglass.store import open_store
 
@@ -87,12 +87,12 @@ def _tell_scores(output: Path, counts: dict[tuple[str, Region], Counts]) -> None
 
 
 @contextmanager
-def _watch(quiet: bool, name: str, steps: int, folder: Path | None) -> Iterator[Callable[[Report], None]]:
+def _watch(quiet: bool, name: str, steps: int, folder: Path | None) -> Iterator[Callable[[runs.Told], None]]:
     """Progress, and in the folder of a stage its log as events, as often as the log is written."""
     with bar(quiet, name, steps) as show:
 
-        def tell(report: Report) -> None:
-            show(report)
+        def tell(told: runs.Told) -> None:
+            show(told)
             if folder is not None:
                 _write_events(folder)
 
@@ -124,9 +124,16 @@ class bar:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def _tell(self, report: Report) -> None:
-        losses = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-        words = f"{self._name}: {losses}, {report.images_per_second:.1f} images/s, {report.waited_share:.0%} waiting"
-        self._progress.update(self._task, completed=report.step, description=words)
-        if not self._console.is_terminal and (report.step % 50 == 0 or report.step == report.steps):
-            self._console.print(f"step {report.step} of {report.steps}: {words}", markup=False, highlight=False)
+    def _tell(self, told: runs.Told) -> None:
+        if isinstance(told, Labelling):
+            words = line = f"{self._name}: {told.done} of {told.of} slices labelled"
+            self._progress.update(self._task, description=words)
+            now_and_then = told.done % 200 == 0 or told.done == told.of
+        else:
+            losses = " ".join(f"{name} {value:.3f}" for name, value in told.losses.items())
+            words = f"{self._name}: {losses}, {told.images_per_second:.1f} images/s, {told.waited_share:.0%} waiting"
+            line = f"step {told.step} of {told.steps}: {words}"
+            self._progress.update(self._task, completed=told.step, description=words)
+            now_and_then = told.step % 50 == 0 or told.step == told.steps
+        if now_and_then and not self._console.is_terminal:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
