@@ -38,9 +38,15 @@ def test_a_path_is_no_name():
         find("groundglass.networks", "encoders.efficientnet")
 
 
-def test_a_file_without_a_class_of_its_name_is_no_choice():
-    with pytest.raises(UsageError, match=r"'geometry' .* no class .* Expected one of calibrated, strong, weak"):
-        find("groundglass.augment", "geometry")
+def test_a_file_without_a_class_of_its_name_is_told():
+    with pytest.raises(UsageError, match=r"'focal' in groundglass.losses has no class .* Expected a class Focal"):
+        find("groundglass.losses", "focal")
+
+
+@pytest.mark.parametrize("package", ["groundglass.networks", "groundglass.methods", "groundglass.augment"])
+def test_all_that_can_be_picked_has_a_class_of_its_name(package):
+    for name in names(package):
+        assert find(package, name).__name__.lower() == name.replace("_", "")
 
 
 def test_groups_and_lookup_do_without_torch():

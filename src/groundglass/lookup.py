@@ -51,16 +51,8 @@ def find(package: str, name: str) -> type:
     for attribute, value in vars(module).items():
         if isinstance(value, type) and attribute.lower() == name.replace("_", "").lower():
             return value
-    able = [other for other in names(package) if _has_class(package, other)]
     raise UsageError(
         f"The file {name!r} in {package} has no class of its name.",
-        expected=f"one of {', '.join(able)}" if able else f"a class {name.title().replace('_', '')}",
-        remedy="Take another, or add the class.",
-    )
-
-
-def _has_class(package: str, name: str) -> bool:
-    wanted = name.replace("_", "").lower()
-    return any(
-        isinstance(value, type) and key.lower() == wanted for key, value in vars(find_module(package, name)).items()
+        expected=f"a class {name.title().replace('_', '')}",
+        remedy="Add it, or begin the file's name with an underscore if it is nothing to pick.",
     )

@@ -1,6 +1,6 @@
 import torch
 
-from groundglass.augment.cutmix import boxes, cutmix, cuts
+from groundglass.augment._cutmix import boxes, cutmix, cuts
 from groundglass.batches import Labelled, Unlabelled
 
 

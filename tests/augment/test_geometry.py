@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from groundglass.augment.geometry import sampling_grid, symmetries, symmetry, warp
+from groundglass.augment._geometry import sampling_grid, symmetries, symmetry, warp
 from groundglass.batches import Labelled, Unlabelled
 
 STILL = {"rotation_degrees": 0, "scale": 0, "shift": 0, "elastic": 0, "elastic_nodes": 5}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from groundglass.augment.intensity import blur, cutout, gamma, noise, rescale
+from groundglass.augment._intensity import blur, cutout, gamma, noise, rescale
 
 
 @pytest.fixture

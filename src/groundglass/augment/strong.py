@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from groundglass.augment.cutmix import cutmix
-from groundglass.augment.geometry import Batch
-from groundglass.augment.intensity import blur, cutout, gamma, noise
+from groundglass.augment._cutmix import cutmix
+from groundglass.augment._geometry import Batch
+from groundglass.augment._intensity import blur, cutout, gamma, noise
 from groundglass.augment.weak import Weak
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from groundglass.augment.geometry import Batch, sampling_grid, symmetries, warp
-from groundglass.augment.intensity import rescale
+from groundglass.augment._geometry import Batch, sampling_grid, symmetries, warp
+from groundglass.augment._intensity import rescale
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from groundglass.augment.cutmix import cuts
+from groundglass.augment._cutmix import cuts
 from groundglass.augment.strong import Strong
 from groundglass.batches import Unlabelled
 from groundglass.errors import UsageError

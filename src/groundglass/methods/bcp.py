@@ -30,7 +30,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from groundglass.augment.cutmix import boxes
+from groundglass.augment._cutmix import boxes
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.labels import UNKNOWN
 from groundglass.losses.pseudo_labels import answered

@@ -27,7 +27,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from groundglass.augment.cutmix import cuts
+from groundglass.augment._cutmix import cuts
 from groundglass.batches import Labelled, Progress, Unlabelled
 from groundglass.losses.groups import check_outputs
 from groundglass.losses.label_set import cross_entropy

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groundglass.augment.geometry import Batch, for_each_field, uniform
+from groundglass.augment._geometry import Batch, for_each_field, uniform
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everybody's name for it
 from torch import Tensor
 
-from groundglass.augment.geometry import uniform
+from groundglass.augment._geometry import uniform
 
 
 def _each(image: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
