@@ -41,8 +41,8 @@ UNSEEN: Final = {  # of a training without unlabelled slices, which may say anyt
 }
 SPLIT_SEED: Final = 0  # folds are the same for every recipe and seed
 ALONE: Final = processes.Launch()
-# Of a stage's name, steps and folder: what is told, while it runs, of each slice that it labels and each of its steps.
-Told = Report | Labelling
+Told = Report | Labelling  # of each step, and of each slice that a stage labels
+# Of a stage's name, steps and folder: what is told while it runs.
 Watch = Callable[[str, int, Path], AbstractContextManager[Callable[[Told], object]]]
 
 
