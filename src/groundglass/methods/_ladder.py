@@ -37,6 +37,8 @@ class LadderConfig:
         beta: what the network says of a style: the Beta density's two ``shapes``, or its ``mean`` and strength.
         answer: what a prediction is: p(y given z), as in the papers, or by the ``picture`` p(y given x, z), which goes
             as p(y given z) p(x given y, z), so that each pixel's own grey value has a say in its class.
+        evidence: the power of p(x given y, z) in an answer by the picture (ours): at 1 it is Bayes's, which takes each
+            pixel's grey value for drawn by itself, so that a pixel of lung and wall is surely what is as grey.
         seed: of latents and dequantisation.
     """
 
@@ -44,6 +46,7 @@ class LadderConfig:
     rise: float = 0.0
     beta: Form = "shapes"
     answer: Answer = "latents"
+    evidence: float = 1.0
     seed: int = 0
 
     def weight(self, progress: Progress) -> float:
@@ -208,7 +211,8 @@ class OfLadder(OfNetwork):
         """Logits (B, K, H, W) of what pictures (B, 1, H, W) are said to be, from which that was made."""
         if self.config.answer == "latents":
             return self.network.of_classes(made.logits)
-        return self.network.of_classes(joint(made.logits, self.density(made.styles, image)))
+        density = self.config.evidence * self.density(made.styles, image)
+        return self.network.of_classes(joint(made.logits, density))
 
     @torch.no_grad()
     def shown(self, image: Tensor, generator: torch.Generator | None = None, seen: Tensor | None = None) -> Shown:
