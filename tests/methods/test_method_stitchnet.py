@@ -173,21 +173,28 @@ def test_classes_may_learn_nothing_from_the_unlabelled_pictures_likelihood():
 
 
 @pytest.mark.parametrize("styles_of", [(1, 1, 1), (2, 1, 1)])
-def test_a_prediction_may_be_by_the_picture(styles_of):
+@pytest.mark.parametrize("evidence", [1.0, 0.25])
+def test_a_prediction_may_be_by_the_picture(styles_of, evidence):
     """p(y given x, z) of each style by Bayes' rule, a group's the sum of its styles'; unlike p(y given z)."""
     torch.manual_seed(0)
     network = SVAE(1, 3, widths=(8, 16), styles_of=styles_of)
-    made = StitchNet(network, (3, 4, 8), Config(answer="picture")).eval()
+    made = StitchNet(network, (3, 4, 8), Config(answer="picture", evidence=evidence)).eval()
     with torch.no_grad():
         found, inferred = made.predict(pictures()), network.infer(pictures())
         latents = StitchNet(network, (3, 4, 8), Config()).predict(pictures())
-    each = inferred.logits.softmax(dim=1) * log_density(inferred.styles, dequantised(pictures())).exp()
+    each = inferred.logits.softmax(dim=1) * log_density(inferred.styles, dequantised(pictures())).exp() ** evidence
     of_style = each / each.sum(dim=1, keepdim=True)
     wanted = torch.stack([part.sum(dim=1) for part in of_style.split(list(styles_of), dim=1)], dim=1)
     torch.testing.assert_close(found, wanted)
     assert (found - latents).abs().max() > 0.01
     with pytest.raises(UsageError, match=r"The setting answer is 'image'\. Expected one of latents, picture"):
         Config(answer="image")
+
+
+@pytest.mark.parametrize("evidence", [-0.1, 1.1, float("nan")])
+def test_an_answer_takes_no_more_evidence_than_there_is(evidence):
+    with pytest.raises(UsageError, match=r"The setting evidence is .*\. Expected a number from 0 to 1\."):
+        Config(evidence=evidence)
 
 
 def test_while_it_warms_up_the_unlabelled_pictures_weigh_less():

@@ -54,7 +54,7 @@ class LadderConfig:
         return min(1.0, progress.step / (self.rise * progress.steps)) if self.rise > 0 else 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no way to a divergence, to a density or to a prediction.
+        """Refuse what is no way to a divergence, to a density or to a prediction, and evidence beyond all of it.
 
         Raises:
             UsageError: it is none.
@@ -67,6 +67,12 @@ class LadderConfig:
                     expected=f"one of {', '.join(get_args(known))}",
                     remedy="Correct stage.settings.",
                 )
+        if not 0 <= self.evidence <= 1:
+            raise UsageError(
+                f"The setting evidence is {self.evidence}.",
+                expected="a number from 0 to 1",
+                remedy="Correct stage.settings.",
+            )
 
 
 @dataclass(frozen=True, eq=False)
