@@ -240,15 +240,21 @@ def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_on
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
     small, both = load(SHIPPED / "stitchnet2022" / "small" / "both.toml"), found["both"]
     anchored, low = found.pop("anchored"), found.pop("low_supervised")
+    repaired, alone = found.pop("repaired"), found.pop("repaired_supervised")
     assert (low.data, low.stage) == (found["supervised"].data, found["supervised"].stage)
     assert low.network == found["low_resolution"].network
     amounts = {"steps", "batch", "unlabelled_batch"}
-    stages = *both.stage, *anchored.stage, *small.stage
+    stages = *both.stage, *anchored.stage, *repaired.stage, *alone.stage, *small.stage
     assert all(
         stage.training.model_dump(exclude=amounts) == stages[0].training.model_dump(exclude=amounts) for stage in stages
     )
     assert [stage.settings for stage in anchored.stage] == 2 * [both.stage[0].settings]
     assert anchored.network == both.network
+    assert [stage.training for stage in repaired.stage] == [stage.training for stage in anchored.stage]
+    less = both.stage[0].settings | {"evidence": 0.25}
+    assert [stage.settings for stage in (*repaired.stage, *alone.stage)] == 3 * [less]
+    assert repaired.network == alone.network == low.network
+    assert not alone.data.unlabelled
     assert all(recipe.stage[0].training == both.stage[0].training for recipe in found.values())
     assert [name for name, recipe in found.items() if not recipe.data.unlabelled] == ["supervised"]
     assert found["supervised"].stage == both.stage
