@@ -10,6 +10,7 @@ import torch
 from groundglass import handover, runs
 from groundglass.build import load_model, make_network, method_of
 from groundglass.engine import checkpoint
+from groundglass.engine.fit import Report
 from groundglass.errors import LabelError, ReadError, UsageError
 from groundglass.lookup import names
 from groundglass.methods._both import Both
@@ -57,8 +58,8 @@ def stop(stage, step):
     def watch(name, steps, folder):
         begun.append(name)
 
-        def tell(report):
-            if (len(begun), report.step) == (stage, step):
+        def tell(told):
+            if isinstance(told, Report) and (len(begun), told.step) == (stage, step):
                 raise StopError
 
         yield tell
