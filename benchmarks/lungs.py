@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from groundglass.evaluation.overlap import METRICS, count
 from groundglass.io.nifti import write_nifti
 from groundglass.phantom import Hard, phantom
 
@@ -42,8 +43,8 @@ def by_model(probability: NDArray[np.float64]) -> Mask:
 
 
 def dice(one: Mask, other: Mask) -> float:
-    """Of two masks that are not both empty."""
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+    """Of two masks, 0 where both are empty."""
+    return METRICS["dice"](count(one, other)) or 0.0
 
 
 def row(name: str, results: Path, truth: Path | None = None) -> None:
