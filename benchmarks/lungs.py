@@ -1,10 +1,11 @@
-"""Where the lung is: by the classical field, by what a model calls lung, and on phantoms in truth.
+"""Where the lung is: by the classical field, by what a model calls lung, and on phantoms in truth; and the crops of each.
 
     python -m benchmarks.lungs                                   # phantoms: the usual lesions and the hard cases
     python -m benchmarks.lungs P002=RESULTS normal002=RESULTS    # scans: what ``segment --probabilities`` made of each
 
-The model's lung is where its lung field's probability is above 0.5, in the two largest pieces; ``found`` is what
-``segment`` says, the lesions' percentages being of it.
+The model's lung is where its lung field's probability is above 0.5, opened and closed (StichNet, 2020, section 4.4), in the
+two largest pieces; ``found`` is what ``segment`` says, the lesions' percentages being of it. Crops are alike by
+intersection over union of a slice's two boxes, the mean over slices that have both.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from scipy import ndimage
 from groundglass.evaluation.overlap import METRICS, count
 from groundglass.io.nifti import write_nifti
 from groundglass.phantom import Hard, phantom
+from groundglass.preprocess.preparation import Preparation
+from groundglass.preprocess.slices import lung_boxes
 
 SEEDS = 3
 Mask = NDArray[np.bool_]
@@ -35,8 +38,9 @@ def read(path: Path) -> tuple[NDArray[np.float64], float]:
 
 
 def by_model(probability: NDArray[np.float64]) -> Mask:
-    """The two largest pieces of what it calls lung."""
-    pieces, _ = ndimage.label(probability > 0.5)
+    """The two largest pieces of what it calls lung, slices opened and closed."""
+    disc = ndimage.generate_binary_structure(2, 2)[None]
+    pieces, _ = ndimage.label(ndimage.binary_closing(ndimage.binary_opening(probability > 0.5, disc), disc))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return np.isin(pieces, np.argsort(sizes)[-2:]) & (pieces > 0)
@@ -47,22 +51,36 @@ def dice(one: Mask, other: Mask) -> float:
     return METRICS["dice"](count(one, other)) or 0.0
 
 
+def crops_alike(one: Mask, other: Mask) -> str:
+    """Intersection over union of the crops, and of how many slices."""
+    scores = []
+    for boxes in zip(*(lung_boxes(mask.transpose(2, 1, 0), Preparation()) for mask in (one, other)), strict=True):
+        if None in boxes:
+            continue
+        first, second = (np.array(box) for box in boxes)
+        sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+        shared = np.prod(np.maximum(sides, 0))
+        scores.append(shared / (np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]) - shared))
+    return f"{np.mean(scores):.3f} of {len(scores)}"
+
+
 def row(name: str, results: Path, truth: Path | None = None) -> None:
     """A line of the table."""
     codes, ml = read(results / "labels.nii.gz")
     found, model = codes > 0, by_model(read(results / "probability_lung_field.nii.gz")[0])
     cells = [name, *(f"{np.count_nonzero(mask) * ml:.0f}" for mask in (found, model, model & ~found, found & ~model))]
-    cells += [f"{dice(found, model):.3f}"]
+    cells += [f"{dice(found, model):.3f}", crops_alike(found, model)]
     if truth is not None:
         true = read(truth)[0] > 0
         cells += [f"{np.count_nonzero(true) * ml:.0f}", f"{dice(found, true):.3f}", f"{dice(model, true):.3f}"]
+        cells += [crops_alike(found, true), crops_alike(model, true)]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main(cases: dict[str, Path]) -> None:
     """The table, of results or of phantoms."""
-    columns = ["case", "found, mL", "model, mL", "model alone, mL", "found alone, mL", "Dice of the two"]
-    columns += [] if cases else ["true, mL", "Dice of found", "Dice of model"]
+    columns = ["case", "found, mL", "model, mL", "model alone, mL", "found alone, mL", "Dice of the two", "crops alike"]
+    columns += [] if cases else ["true, mL", "Dice of found", "Dice of model", "crops of found", "crops of model"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name, results in cases.items():
         row(name, results)

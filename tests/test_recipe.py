@@ -235,7 +235,7 @@ def test_stitchnets_regimes_differ_in_what_is_learnt_from_and_in_nothing_else():
 def test_each_way_out_of_stitchnets_collapse_is_a_recipe_and_all_together_are_one():
     """Training is stitchnet2022's small ones', but longer and of more slices, and one of all of them.
 
-    Narrow densities and held classes stand alone (docs/stitchnet.md).
+    Narrow densities and held classes stand alone (docs/repair.md).
     """
     found = {path.stem: load(path) for path in sorted((SHIPPED / "repair").glob("*.toml"))}
     small, both = load(SHIPPED / "stitchnet2022" / "small" / "both.toml"), found["both"]
