@@ -1,10 +1,10 @@
-"""Where the lung is: by the classical field, by what a model calls lung, and on phantoms in truth; and the crops of each.
+"""Where the lung is: by the classical field, by what a model calls lung, and on phantoms in truth; and their crops.
 
     python -m benchmarks.lungs                                   # phantoms: the usual lesions and the hard cases
     python -m benchmarks.lungs P002=RESULTS normal002=RESULTS    # scans: what ``segment --probabilities`` made of each
 
-The model's lung is where its lung field's probability is above 0.5, opened and closed (StichNet, 2020, section 4.4), in the
-two largest pieces; ``found`` is what ``segment`` says, the lesions' percentages being of it. Crops are alike by
+The model's lung is where its lung field's probability is above 0.5, opened and closed (StitchNet, 2022), in the two
+largest pieces; ``found`` is what ``segment`` says, the lesions' percentages being of it. Crops are alike by
 intersection over union of a slice's two boxes, the mean over slices that have both.
 """
 
