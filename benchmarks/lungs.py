@@ -39,8 +39,8 @@ def read(path: Path) -> tuple[NDArray[np.float64], float]:
 
 def by_model(probability: NDArray[np.float64]) -> Mask:
     """The two largest pieces of what it calls lung, slices opened and closed."""
-    disc = ndimage.generate_binary_structure(2, 2)[None]
-    pieces, _ = ndimage.label(ndimage.binary_closing(ndimage.binary_opening(probability > 0.5, disc), disc))
+    square = ndimage.generate_binary_structure(2, 2)[..., None]  # voxels are [x, y, z]
+    pieces, _ = ndimage.label(ndimage.binary_closing(ndimage.binary_opening(probability > 0.5, square), square))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return np.isin(pieces, np.argsort(sizes)[-2:]) & (pieces > 0)
