@@ -31,6 +31,14 @@ def test_sums_are_pooled_over_the_batch():
     assert dice(*batch([(0.5, 12), (0.5, 3)], [(0.5, 3), (0.5, 3)])) == pytest.approx(1 - 1 / 3)
 
 
+def test_by_slice_it_is_the_mean_over_slices_that_have_some():
+    """Pooled, 1 - 2 * (0.5 + 1 + 1) / (0.5 + 0.5 + 1 + 1 + 0.5 + 1 + 2); by slice the third one says nothing."""
+    logits, sets = batch([(0.5, 12), (0.5, 3)], [(1.0 - 1e-7, 12), (1.0 - 1e-7, 12)], [(0.5, 3), (1e-7, 3)])
+    assert dice(logits, sets) == pytest.approx(1 - 5 / 6.5, abs=1e-5)
+    found = region_dice(logits, sets, INFECTION, [Region.INFECTION], by_slice=True)
+    assert found[Region.INFECTION].item() == pytest.approx((1 - 2 * 0.5 / 2 + 0) / 2, abs=1e-5)
+
+
 def test_the_probability_of_a_region_is_the_sum_over_its_tissues():
     logits = torch.tensor([0.2, 0.2, 0.25, 0.35]).log().view(1, 4, 1, 1)
     sets = torch.tensor([[[12]]], dtype=torch.uint8)

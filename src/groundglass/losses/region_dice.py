@@ -1,4 +1,4 @@
-"""Soft Dice of a region, pooled over the batch.
+"""Soft Dice of a region, pooled over the batch or of each slice.
 
 Milletari et al., "V-Net", 3DV 2016 (arXiv 1606.04797), with |p| + |t| below the line instead of
 |p|^2 + |t|^2 (ours: its gradient does not fade where p is near 0).
@@ -16,7 +16,11 @@ from groundglass.losses.groups import answers
 
 
 def region_dice(
-    logits: Tensor, label_set: Tensor, outputs: Sequence[int], regions: Iterable[Region] = tuple(Region)
+    logits: Tensor,
+    label_set: Tensor,
+    outputs: Sequence[int],
+    regions: Iterable[Region] = tuple(Region),
+    by_slice: bool = False,
 ) -> dict[Region, Tensor]:
     """``1 - 2 sum(p_R t) / (sum(p_R) + sum(t))`` of each region, over the batch's known pixels.
 
@@ -28,6 +32,8 @@ def region_dice(
         label_set: (B, H, W), uint8.
         outputs: the tissue group of each channel.
         regions: what is measured.
+        by_slice: sums are over a slice's pixels, and the loss is the mean over the slices with a pixel of the region,
+            so that a small lesion counts as much as a large one; what is found in other slices costs nothing here.
 
     Returns:
         Scalars, float32. A region is absent where the batch has no pixel of it, and where a channel lies
@@ -41,7 +47,11 @@ def region_dice(
         if answers(outputs, region) and inside.any():
             known = inside | ((label_set & held) == 0)
             p = sum_of(probability, outputs, region) * known
-            losses[region] = 1 - 2 * (p * inside).sum() / (p.sum() + inside.sum())
+            pixels = (1, 2) if by_slice else (0, 1, 2)
+            if by_slice:
+                some = inside.any(dim=2).any(dim=1)
+                p, inside = p[some], inside[some]
+            losses[region] = (1 - 2 * (p * inside).sum(pixels) / (p.sum(pixels) + inside.sum(pixels))).mean()
     return losses
 
 

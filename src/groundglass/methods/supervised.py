@@ -29,6 +29,7 @@ class Config:
 
     Attributes:
         dice: weight of the Dice term beside the cross-entropy; 0 leaves it out.
+        dice_by_slice: the Dice term is the mean over slices, not of the batch as a whole.
         class_weights: of each output channel in the cross-entropy.
         deep_supervision: where a network answers in several places, the mean of their losses; otherwise the loss of
             its one answer.
@@ -36,6 +37,7 @@ class Config:
     """
 
     dice: float = 1.0
+    dice_by_slice: bool = False
     class_weights: tuple[float, ...] | None = None
     deep_supervision: bool = False
     total_variation: float = 0.0
@@ -80,7 +82,9 @@ class Supervised(OfNetwork):
 
     def _losses(self, logits: Tensor, labelled: Labelled) -> dict[str, Tensor]:
         config, sets = self.config, labelled.label_set
-        losses = label_set_losses(logits, sets, self.outputs, config.dice, config.class_weights, labelled.soft)
+        losses = label_set_losses(
+            logits, sets, self.outputs, config.dice, config.class_weights, labelled.soft, config.dice_by_slice
+        )
         if config.total_variation:
             losses["total_variation"] = config.total_variation * total_variation(logits, self.outputs)
         return losses
