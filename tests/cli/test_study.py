@@ -96,10 +96,14 @@ def test_trainings_at_a_time_leave_the_rows_of_one_after_the_other(run, store, r
 
 
 def test_budget_has_a_row_for_each_number_of_labels_and_a_curve(run, store, recipes, tmp_path):
-    words = ("--labels", "2,6", "--seeds", "1", "--fold", "2", "-q")
-    ended = run("study", "budget", *recipes, "--store", store, "-o", tmp_path / "out", *words)
+    """All that a fold leaves are cross-validation's rows, which are not trained again."""
+    words = ("--store", store, "-o", tmp_path / "out", "--seeds", "1", "--fold", "2", "-q")
+    ended = run("study", "crossval", *recipes, *words)
     assert ended.code == 0, ended.err
-    assert {row["labels"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"2", "6"}
+    ended = run("study", "budget", *recipes, *words, "--labels", "2,6, all,2")
+    assert ended.code == 0, ended.err
+    assert "6 trainings, 2 of them have results already." in ended.err
+    assert {row["labels"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"2", "6", "all"}
     assert (tmp_path / "out" / "curve.svg").read_text().startswith("<svg")
 
 
@@ -162,6 +166,7 @@ def test_a_split_by_its_groups_alone_is_used(run, store, recipes, tmp_path):
     [
         ("budget", ("--labels", "5,x"), "whole numbers"),
         ("budget", ("--labels", "0"), "whole numbers"),
+        ("budget", ("--labels", ""), "whole numbers"),
         ("crossval", ("--convention", "presnt"), "Did you mean 'present'"),
         ("crossval", ("--convention", "pooled"), "one of empty-zero, empty-one, present, defined: results are counts"),
         ("crossval", ("--convention", "curve"), "A study under the convention curve+empty-zero"),
@@ -190,7 +195,7 @@ def test_the_same_network_on_labels_alone_is_what_another_method_is_compared_wit
     alone = tmp_path / "alone.toml"
     without = recipes[1].read_text().replace("[data]", "[data]\nunlabelled = false")
     alone.write_text(without.replace("mean_teacher", "svae"))
-    made = study._recipes([recipes[1], alone, recipes[0]], study.Options(store, tmp_path, labels=[2]))
+    made = study._recipes([recipes[1], alone, recipes[0]], study.Options(store, tmp_path, labels=["2"]))
     assert list(made) == ["alone", "teacher", "plain"]
 
 

@@ -71,7 +71,9 @@ def _budget(
     recipes: Recipes,
     store: StoreOption,
     output: StudyOutput,
-    labels: Annotated[str, typer.Option(help="Numbers of labelled slices, such as 5,10,20,40.")] = "5,10,20,40",
+    labels: Annotated[
+        str, typer.Option(help="Numbers of labelled slices, such as 5,10,20,all; all are what a fold leaves.")
+    ] = "5,10,20,40",
     seeds: Seeds = 3,
     folds: Folds = [],  # noqa: B006
     split: SplitFile = None,
@@ -82,11 +84,18 @@ def _budget(
     quiet: Quiet = False,
 ) -> None:
     """The same at several numbers of labels, compared with the first by labels alone: a table and a curve."""
-    numbers = [int(part) for part in labels.split(",") if part.strip().isdecimal()]
     with ending():
-        if not numbers or len(numbers) != len(labels.split(",")) or min(numbers) < 1:
-            raise UsageError(f"The labels {labels!r}.", expected="whole numbers, from 1", remedy="Such as 5,10,20,40")
-    _study(recipes, store, output, seeds, folds, numbers, split, results, convention, quiet, jobs, keep)
+        amounts = _amounts(labels)
+    _study(recipes, store, output, seeds, folds, amounts, split, results, convention, quiet, jobs, keep)
+
+
+def _amounts(labels: str) -> list[str]:
+    parts = [part.strip() for part in labels.split(",")]
+    if not all(part == "all" or (part.isdecimal() and int(part) > 0) for part in parts):
+        raise UsageError(
+            f"The labels {labels!r}.", expected="whole numbers, from 1, or all", remedy="Such as 5,10,20,all"
+        )
+    return list(dict.fromkeys(part if part == "all" else str(int(part)) for part in parts))
 
 
 def _study(
@@ -95,7 +104,7 @@ def _study(
     output: Path,
     seeds: int,
     folds: list[int],
-    labels: list[int],
+    labels: list[str],
     split: Path | None,
     results: Path | None,
     convention: str,

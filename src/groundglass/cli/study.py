@@ -49,7 +49,7 @@ class Options:
         output: folder for tables, and for what runs leave until they are done.
         seeds: how many, from 0.
         folds: which are held out; all if empty.
-        labels: numbers of labelled slices; all labelled ones if empty.
+        labels: numbers of labelled slices, or ``all`` that a fold leaves; all if empty.
         split: a file of folds; made by group if None.
         results: the rows of all runs, continued.
         convention: of the averages.
@@ -64,7 +64,7 @@ class Options:
     output: Path
     seeds: int = 3
     folds: Sequence[int] = ()
-    labels: Sequence[int] = ()
+    labels: Sequence[str] = ()
     split: Path | None = None
     results: Path | None = None
     convention: str = "present"
@@ -176,8 +176,7 @@ def _trials(recipes: dict[str, Recipe], store: Store, split: Split, options: Opt
                 expected="recipes that differ in what decides the outcome",
                 remedy="Leave one of them out.",
             )
-    labels = [str(number) for number in options.labels] or [ALL]
-    folds = options.folds or range(split.folds)
+    labels, folds = options.labels or [ALL], options.folds or range(split.folds)
     return [
         trial_of(name, recipe, store, seed, (fold, split.folds), amount)
         for seed, amount, fold, (name, recipe) in product(range(options.seeds), labels, folds, recipes.items())
