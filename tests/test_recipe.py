@@ -292,7 +292,7 @@ def test_peers_stand_on_one_footing():
             first = found["supervised"].stage[0].training
             assert [getattr(stage.training, key) for key in alike] == [getattr(first, key) for key in alike]
             if stage.method in both:
-                assert (stage.training.unlabelled_batch, stage.training.unlabelled_augmentation) == (8, "weak")
+                assert (stage.training.unlabelled_batch, stage.training.unlabelled_augmentation) == (4, "weak")
 
 
 def test_the_peers_steps_are_of_equal_minutes_by_the_page_s_seconds_a_step():

@@ -1,4 +1,4 @@
-from math import log
+from math import exp, log
 
 import pytest
 import torch
@@ -30,6 +30,14 @@ def test_each_learns_from_labels_and_from_what_the_other_says():
     assert first.losses["cross_first"].item() == pytest.approx(1.5 * -log(0.2))
     assert second.losses["cross_entropy_second"].item() == pytest.approx(-log(0.4))
     assert second.losses["cross_second"].item() == pytest.approx(1.5 * -log(0.4))
+
+
+def test_the_weight_of_what_the_other_says_rises():
+    """By exp(-5) at first, whole after the ramp."""
+    method = of(Says(0.8, 0.2), Says(0.4, 0.6), Config(weight=1.5, ramp_up=0.5))
+    first, whole = (next(method.updates(labelled(), unlabelled(), Progress(step, 10))) for step in (0, 5))
+    assert first.losses["cross_first"].item() == pytest.approx(exp(-5) * 1.5 * -log(0.2))
+    assert whole.losses["cross_first"].item() == pytest.approx(1.5 * -log(0.2))
 
 
 def test_the_second_is_taught_what_the_first_said_before_it_moved():

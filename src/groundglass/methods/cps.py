@@ -5,7 +5,7 @@
 | ``first``, ``second`` | f(theta_1), f(theta_2): one architecture, other first weights |
 | ``cross_entropy``, ``dice`` of either | L_s |
 | ``cross``: each is taught what the other answers | L_cps, that of the unlabelled slices |
-| ``weight`` | lambda |
+| ``weight`` | lambda; ``ramp_up``, by which it rises, is of medical comparisons |
 | ``cutmix`` | "CPS + CutMix": mixed slices, taught by what is said of the whole ones, mixed alike |
 
 As in the paper both encoders begin with the same (pre-trained) weights and the rest does not; the first network
@@ -34,7 +34,7 @@ from groundglass.losses.label_set import cross_entropy
 from groundglass.losses.pseudo_labels import answered
 from groundglass.methods._both import Both, BothConfig
 from groundglass.methods._method import Update
-from groundglass.methods._step import noise_of
+from groundglass.methods._step import noise_of, ramp_up
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ class Config(BothConfig):
 
     Attributes:
         weight: of what the other network says.
+        ramp_up: share of the training over which that weight rises; 0 as in the paper, which trains for long.
         cutmix: share of the unlabelled slices that get a rectangle of another one.
     """
 
-    shares: ClassVar[tuple[str, ...]] = ("cutmix",)
+    shares: ClassVar[tuple[str, ...]] = ("ramp_up", "cutmix")
     weight: float = 1.5  # on PASCAL VOC; 6 on Cityscapes
+    ramp_up: float = 0.0
     cutmix: float = 1.0
 
 
@@ -79,11 +81,11 @@ class CPS(Both):
         with torch.no_grad():
             answers = [answered(network(image), self.outputs, bare.shown) for network in (self.first, self.second)]
             said = [cut.paste(answer) for answer in answers]
-        mixed = cut.paste(image)
+        mixed, weight = cut.paste(image), config.weight * ramp_up(progress, config.ramp_up)
         for name, other in (("first", said[1]), ("second", said[0])):
             network = self.get_submodule(name)
             losses = self.labelled_losses(network(labelled.image), labelled.label_set)
-            losses["cross"] = config.weight * cross_entropy(network(mixed), other, self.outputs)
+            losses["cross"] = weight * cross_entropy(network(mixed), other, self.outputs)
             yield Update(name, {f"{loss}_{name}": value for loss, value in losses.items()})
 
     @property
