@@ -44,6 +44,21 @@ def test_dice_is_the_mean_over_regions_that_occur_times_its_weight():
     assert found.item() == pytest.approx(3 * (ground_glass + infection + lung_field) / 3)
 
 
+def test_dice_by_slice_reaches_the_loss():
+    """p = 1/2; 1 and 8 of the 16 pixels of two slices: 1 - 1 / (8 + 1) and 1 - 8 / (8 + 8), pooled 1 - 9 / (16 + 9)."""
+    sets = torch.full((2, 4, 4), 3, dtype=torch.uint8)
+    sets[0, 0, 0], sets[1, :2] = 12, 12
+    network = nn.Conv2d(1, 2, 1)
+    nn.init.zeros_(network.weight)
+    nn.init.zeros_(network.bias)
+    found = {}
+    for by_slice in (False, True):
+        method = Supervised(network, (3, 12), Config(dice_by_slice=by_slice))
+        (update,) = method.updates(Labelled(torch.rand(2, 1, 4, 4), sets), None, Progress(0, 1))
+        found[by_slice] = update.losses["dice"].item()
+    assert found == pytest.approx({False: 1 - 9 / 25, True: (1 - 1 / 9 + 1 - 8 / 16) / 2})
+
+
 def test_class_weights_reach_the_loss():
     torch.manual_seed(0)
     plain = losses(Config())

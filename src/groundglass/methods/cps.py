@@ -81,7 +81,8 @@ class CPS(Both):
         with torch.no_grad():
             answers = [answered(network(image), self.outputs, bare.shown) for network in (self.first, self.second)]
             said = [cut.paste(answer) for answer in answers]
-        mixed, weight = cut.paste(image), config.weight * ramp_up(progress, config.ramp_up)
+        mixed = cut.paste(image)
+        weight = config.weight * ramp_up(progress, config.ramp_up)
         for name, other in (("first", said[1]), ("second", said[0])):
             network = self.get_submodule(name)
             losses = self.labelled_losses(network(labelled.image), labelled.label_set)

@@ -83,7 +83,13 @@ class Supervised(OfNetwork):
     def _losses(self, logits: Tensor, labelled: Labelled) -> dict[str, Tensor]:
         config, sets = self.config, labelled.label_set
         losses = label_set_losses(
-            logits, sets, self.outputs, config.dice, config.class_weights, labelled.soft, config.dice_by_slice
+            logits,
+            sets,
+            self.outputs,
+            config.dice,
+            config.class_weights,
+            soft=labelled.soft,
+            by_slice=config.dice_by_slice,
         )
         if config.total_variation:
             losses["total_variation"] = config.total_variation * total_variation(logits, self.outputs)
