@@ -105,6 +105,10 @@ def test_budget_has_a_row_for_each_number_of_labels_and_a_curve(run, store, reci
     assert "6 trainings, 2 of them have results already." in ended.err
     assert {row["labels"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"2", "6", "all"}
     assert (tmp_path / "out" / "curve.svg").read_text().startswith("<svg")
+    answer = (tmp_path / "out" / "labels_needed.md").read_text()
+    assert answer in ended.out
+    row = next(line for line in answer.splitlines() if line.startswith("| Infection"))
+    assert [cell.strip() for cell in row.split("|")[3:5]] == ["8", "teacher"]
 
 
 ROUNDS = """

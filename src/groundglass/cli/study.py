@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 import torch
@@ -26,11 +27,12 @@ from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import PER_IMAGE, Convention
 from groundglass.evaluation.costs import costs, read_sittings
 from groundglass.evaluation.failure import Poor, poorest
+from groundglass.evaluation.labels_needed import labels_needed
 from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries, nameless, read_rows, write_rows
 from groundglass.io import OutputFolder
 from groundglass.io.atomic import make_folder, write_file
 from groundglass.recipe import Recipe, load
-from groundglass.report.study import curve, failures, markdown, overview
+from groundglass.report.study import curve, failures, markdown, needed, overview
 from groundglass.splits import Split, as_json, make_folds, read_split
 from groundglass.store import Store, open_store
 
@@ -105,7 +107,8 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
         sys.stderr.write(f"{number} of {len(left)}: {_words(trial, made)}\n")
     wanted = {nameless(trial): trial for _, trial in trials}
     named = [replace(row, trial=wanted[one]) for row in rows if (one := nameless(row.trial)) in wanted]
-    _write(_in_order(named, list(recipes)), convention, store, options)
+    whole = round(fmean(len(split.fold(fold, store.slices).train) for fold in {trial.fold for trial in tested}))
+    _write(_in_order(named, list(recipes)), convention, store, options, whole)
 
 
 def _convention(name: str) -> Convention:
@@ -249,7 +252,7 @@ def _words(trial: Trial, rows: Sequence[Row]) -> str:
     return f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}, {trial.labels} labels: Dice {scores}"
 
 
-def _write(rows: Sequence[Row], convention: Convention, store: Store, options: Options) -> None:
+def _write(rows: Sequence[Row], convention: Convention, store: Store, options: Options, whole: int) -> None:
     table = entries(rows, METRIC, convention)
     heading = f"{store.dataset}, Dice, convention {convention.name}, p > 0.5, {options.seeds} seeds"
     text = markdown(table, heading)
@@ -261,6 +264,10 @@ def _write(rows: Sequence[Row], convention: Convention, store: Store, options: O
         output.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
         if len({entry.labels for entry in table}) > 1:
             output.path("curve.svg").write_text(curve(table, heading), encoding="utf-8", newline="\n")
+            told = labels_needed(rows, METRIC, convention, whole)
+            answer = needed(told, rows[0].trial.recipe)
+            output.path("labels_needed.md").write_text(answer, encoding="utf-8", newline="\n")
+            text += f"\n{answer}"
     sys.stdout.write(text)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import stdev
 from typing import Final
 from xml.sax.saxutils import escape
 
 from groundglass.evaluation.failure import Poor
-from groundglass.evaluation.statistics import Summary
+from groundglass.evaluation.labels_needed import Needed
+from groundglass.evaluation.statistics import FEW, Summary
 from groundglass.evaluation.trials import ALL, Entry
 from groundglass.labels import Region
 from groundglass.report import words
@@ -94,6 +96,31 @@ def failures(of_recipe: Mapping[tuple[str, str], Sequence[Poor]], heading: str) 
         "way round, or sure of neither): of its infection."
     )
     return "\n".join(lines) + "\n"
+
+
+def needed(told: Sequence[Needed], first: str) -> str:
+    """How many labels each recipe needs to be as good as the first by its most."""
+    lines = [
+        f"Labels with which a recipe is first as good as {first} by its most.",
+        "",
+        f"| region | {first} | by labels | recipe | needs [95 %] | slices, groups |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in told:
+        interval = f"{_labels(one, one.labels)} [{_labels(one, one.low)}, {_labels(one, one.high)}]"
+        region, most = TITLES.get(one.region, one.region), str(one.most)
+        cells = [region, f"{one.goal:.3f}", most, one.recipe, interval, f"{one.slices}, {one.groups}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Between numbers that were trained on, scores lie on lines over the logarithm of the number."]
+    few = ["Fewer than 10 groups: the interval is too narrow."] if any(one.groups < FEW for one in told) else []
+    return "\n".join([*lines, *few]) + "\n"
+
+
+def _labels(needed: Needed, number: float) -> str:
+    """A number of labels; of the smallest and the largest that were trained on it is known only that it is beyond."""
+    if math.isinf(number):
+        return f"more than {needed.numbers[-1]}"
+    return f"{needed.numbers[0]} or fewer" if number <= needed.numbers[0] else str(math.ceil(number - 1e-9))
 
 
 def _percent(share: float | None) -> str:
