@@ -101,7 +101,7 @@ def test_soft_labels_are_probabilities_of_a_byte_and_unknown_below_the_floor(sto
     made = make(
         store,
         [10],
-        by_network(store, [method], Labels(confidence=0.55, soft=True, views=2)),
+        by_network(store, method, Labels(confidence=0.55, soft=True, views=2)),
         tmp_path,
         {},
         method.outputs,
@@ -115,24 +115,6 @@ def test_soft_labels_are_probabilities_of_a_byte_and_unknown_below_the_floor(sto
     assert np.unique(made.read(10)[16:29]).tolist() == [3]
 
 
-def test_several_networks_say_the_mean_of_what_each_says(store, tmp_path, monkeypatch):
-    said = {2: (0.5, 0.3, 0.2), 4: (0.1, 0.5, 0.4)}  # the mean is 0.3, 0.4, 0.3
-    monkeypatch.setattr(
-        pseudo_labels,
-        "predicted",
-        lambda _, method, numbers, __: (
-            (n, np.broadcast_to(np.float32(said[method.size])[:, None, None], (3, 32, 32))) for n in numbers
-        ),
-    )
-    methods = [Mock(outputs=(3, 4, 8), size=size) for size in said]
-    made = make(store, [10, 11], by_network(store, methods, Labels(soft=True)), tmp_path, {}, methods[0].outputs)
-    # 76.5 to even, 102, 76.5 to even
-    np.testing.assert_allclose(made.read_soft(11)[:, 16, 16], np.array([76, 102, 76]) / 254, atol=0.005)
-    assert made.read(10)[16, 16] == 4
-    for method in methods:
-        method.eval.assert_called()
-
-
 @pytest.mark.parametrize("soft", [True, False])
 def test_a_network_labels_what_it_was_shown_and_no_padding(store, tmp_path, monkeypatch, soft):
     """A slice of 40 x 48 lies in rows 2 to 28 of 32; in the others a network says whatever it likes."""
@@ -142,7 +124,7 @@ def test_a_network_labels_what_it_was_shown_and_no_padding(store, tmp_path, monk
     probability[:, padding] = np.array([[0.0], [0.1], [0.9]])
     monkeypatch.setattr(pseudo_labels, "predicted", lambda _, __, numbers, ___: ((n, probability) for n in numbers))
     method = Mock(outputs=(3, 4, 8))
-    labeller = by_network(store, [method], Labels(soft=soft))
+    labeller = by_network(store, method, Labels(soft=soft))
     made = make(store, [10], labeller, tmp_path, {}, method.outputs if soft else None)
     assert (made.read(10) == np.where(padding, 15, 4)).all()
     (guess,) = labeller([10])

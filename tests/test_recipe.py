@@ -304,7 +304,7 @@ def test_the_peers_steps_are_of_equal_minutes_by_the_page_s_seconds_a_step():
         spent = 0.0
         for stage in load(path).stage:
             labelled = stage.labels.count * seconds["pseudo_labels"] if stage.labels else 0.0
-            spent += stage.times * (stage.training.steps * seconds[stage.method] + labelled)
+            spent += stage.rounds * (stage.training.steps * seconds[stage.method] + labelled)
         assert spent == pytest.approx(180, rel=0.05), path.stem
 
 

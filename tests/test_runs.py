@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from groundglass import handover, pseudo_labels, runs
+from groundglass import handover, runs
 from groundglass.build import load_model, make_network, method_of
 from groundglass.engine import checkpoint
 from groundglass.engine.fit import Report
@@ -127,34 +127,6 @@ def test_stages_that_answer_the_same_hand_on_everything(store, tmp_path, handed)
     assert all(torch.equal(began[name], ended[name]) for name in began)
 
 
-def test_networks_of_a_stage_begin_alike_learn_apart_and_label_together(store, tmp_path, handed, monkeypatch):
-    plain = {"method": "supervised", "training": TRAINING}
-    asked, labeller = [], pseudo_labels.by_network
-
-    def watched(store, methods, wanted):
-        asked.append([copy.deepcopy(method.predictor.state_dict()) for method in methods])
-        return labeller(store, methods, wanted)
-
-    monkeypatch.setattr(pseudo_labels, "by_network", watched)
-    runs.train(recipe(plain, plain | {"networks": 2}, plain | {"labels": {"count": 2}, "rounds": 2}), store, tmp_path)
-    (_, handed_on), (first, ended), (second, other), (went_on, came_to), _ = handed
-    for name, value in handed_on.items():
-        assert torch.equal(first[name], value)
-        assert torch.equal(second[name], value)
-        assert torch.equal(went_on[name], ended[name])
-    assert any(not torch.equal(ended[name], other[name]) for name in ended)
-    for said, expected in zip(asked, ([ended, other], [came_to]), strict=True):
-        for one, weights in zip(said, expected, strict=True):
-            assert all(torch.equal(one[name], weights[name]) for name in weights)
-
-
-def test_networks_of_a_first_stage_have_fresh_layers_of_their_own(store, tmp_path, handed):
-    plain = {"method": "supervised", "training": TRAINING}
-    runs.train(recipe(plain | {"networks": 2}, plain | {"labels": {}}), store, tmp_path)
-    (first, _), (second, _), _ = handed
-    assert not any(torch.equal(first[name], second[name]) for name in first if first[name].ndim == 4)
-
-
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -212,7 +184,6 @@ PLAIN = {"method": "supervised"} | LONG
 ROUNDS = PLAIN | {"rounds": 2, "labels": {"count": 3}}
 SOFT = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True}}
 SHARED = PLAIN | {"rounds": 2, "labels": {"count": 3, "soft": True, "share": 0.5, "views": 2}}
-SEVERAL = PLAIN | {"networks": 2}
 WEAK = LONG["training"] | {"augmentation": "strong", "unlabelled_augmentation": "weak"}
 OF_BOTH = [name for name in names("groundglass.methods") if issubclass(method_of(name), Both)]
 
@@ -226,24 +197,12 @@ OF_BOTH = [name for name in names("groundglass.methods") if issubclass(method_of
         (recipe(PLAIN, ROUNDS), 3),
         (recipe(PLAIN, SOFT), 3),
         (recipe(PLAIN, SHARED), 3),
-        (recipe(PLAIN, SEVERAL, SOFT), 3),
-        (recipe(PLAIN, SEVERAL, SOFT), 4),
         *(
             (recipe({"method": name, "training": WEAK | {"ema": 0.0 if method_of(name).is_average else 0.9}}), 1)
             for name in OF_BOTH
         ),
     ],
-    ids=[
-        "single",
-        "multi",
-        "first round",
-        "second round",
-        "soft round",
-        "soft round, shared",
-        "second network",
-        "round after",
-        *OF_BOTH,
-    ],
+    ids=["single", "multi", "first round", "second round", "soft round", "soft round, shared", *OF_BOTH],
 )
 def test_killed_between_two_checkpoints_of_a_phase_it_ends_in_the_same_weights(store, tmp_path, made, training):
     """Killed in step 3, it goes on from step 2; inpainting and its coach have a test of their own, above."""

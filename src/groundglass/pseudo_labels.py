@@ -133,7 +133,7 @@ class PseudoLabels:
 def of_round(
     recipe: Recipe,
     place: tuple[int, int],
-    methods: Sequence[Method],
+    method: Method,
     store: Store,
     free: Sequence[int],
     identity: str,
@@ -147,13 +147,13 @@ def of_round(
     Args:
         recipe: that says how.
         place: number of the stage, from 0, and of its round, from 1.
-        methods: the weights so far: one, or those of each of a stage's networks.
+        method: the weights so far.
         store: of the slices.
         free: those that nobody labelled.
         identity: of the run.
         folder: for the label maps.
         before: what rounds before have labelled.
-        weights: digest of the weights so far, where ``methods`` have not got them: then nothing can be labelled anew.
+        weights: digest of the weights so far, where ``method`` has not got them: then nothing can be labelled anew.
         tell: told of every slice that is labelled.
 
     Raises:
@@ -182,41 +182,38 @@ def of_round(
         "recipe": recipe.digest,
         "seed": recipe.seed,
         "store": store.content,
-        "weights": (weights or digest_of(methods)) if network else None,
+        "weights": (weights or digest_of(method)) if network else None,
         "version": __version__,
     }
-    groups = methods[0].outputs if wanted.soft else None
+    groups = method.outputs if wanted.soft else None
     if groups is not None:
         made_by["groups"] = list(groups)
-    labeller = by_network(store, methods, wanted) if network else by_kmeans(store)
+    labeller = by_network(store, method, wanted) if network else by_kmeans(store)
     return make(store, numbers, labeller, folder, made_by, groups, tell)
 
 
-def digest_of(methods: Sequence[Method]) -> str:
+def digest_of(method: Method) -> str:
     """Hash of all weights."""
     digest = hashlib.blake2b(digest_size=16)
-    for method in methods:
-        for name, value in method.state_dict().items():
-            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    for name, value in method.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def by_network(store: Store, methods: Sequence[Method], wanted: Labels) -> Labeller:
-    """A network's answers, or the mean of those of several: the most probable group, or all their probabilities.
+def by_network(store: Store, method: Method, wanted: Labels) -> Labeller:
+    """A network's answers: the most probable group, or all their probabilities.
 
     Unknown where none is above a limit, and in the padding, of which nobody has taught the network anything.
     """
 
     def label(numbers: Sequence[int]) -> Iterator[Guess]:
-        for method in methods:
-            method.eval()
-        for said in zip(*(predicted(store, method, numbers, wanted.views) for method in methods), strict=True):
-            number, probability = said[0][0], np.mean([one for _, one in said], axis=0)
+        method.eval()
+        for number, probability in predicted(store, method, numbers, wanted.views):
             largest, seen = probability.max(axis=0), ~store.frame(number).padding
             planes = (
                 np.rint(CERTAIN * probability * (seen & (largest > wanted.confidence))).astype(np.uint8)
                 if wanted.soft
-                else np.where(seen, decide(probability, methods[0].outputs, wanted.confidence), np.uint8(UNKNOWN))
+                else np.where(seen, decide(probability, method.outputs, wanted.confidence), np.uint8(UNKNOWN))
             )
             yield Guess(number, planes, float(largest[seen].mean()))
 

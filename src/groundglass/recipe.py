@@ -166,8 +166,6 @@ class Stage(_Table):
         start_from: a checkpoint; the stage before by default.
         labels: labels that it makes itself; None: it trains on anybody's.
         rounds: how often it is repeated, each time from the weights of the round before.
-        networks: how many are trained, all from where the stage begins, with fresh layers and batches of their own;
-            the next stage's labels are the mean of what they say, and it goes on from the first.
     """
 
     method: str
@@ -176,12 +174,6 @@ class Stage(_Table):
     start_from: str | None = None
     labels: Labels | None = None
     rounds: Positive = 1
-    networks: Positive = 1
-
-    @property
-    def times(self) -> int:
-        """How often it is trained."""
-        return max(self.rounds, self.networks)
 
 
 class Prior(_Table):
@@ -266,11 +258,11 @@ def _check_labels(recipe: Recipe) -> None:
             expected="data.unlabelled = true",
             remedy="Say so, or leave stage.labels out.",
         )
-    if recipe.prior is not None and any(stage.labels is not None or stage.networks > 1 for stage in recipe.prior.stage):
+    if recipe.prior is not None and any(stage.labels is not None for stage in recipe.prior.stage):
         raise UsageError(
-            "A stage of the prior labels slices, or trains several networks for that.",
+            "A stage of the prior labels slices.",
             expected="priors that are learnt from labels that somebody made",
-            remedy="Leave its stage.labels and networks out.",
+            remedy="Leave its stage.labels out.",
         )
     for number, stage in enumerate(recipe.stage, 1):
         if stage.labels is not None and stage.labels.soft and stage.labels.by == "kmeans":
@@ -290,13 +282,6 @@ def _check_labels(recipe: Recipe) -> None:
                 f"Stage {number} has {stage.rounds} rounds and makes no labels, so that each is as the one before.",
                 expected="stage.labels, or one round",
                 remedy="Say what it labels, or raise its steps.",
-            )
-        after = recipe.stage[number].labels if number < len(recipe.stage) else None
-        if stage.networks > 1 and (stage.labels is not None or after is None or after.by != "network"):
-            raise UsageError(
-                f"Stage {number} trains {stage.networks} networks, which nothing comes of.",
-                expected="labels that the next stage has them make, and none of its own",
-                remedy="Say stage.labels there, or leave networks out.",
             )
 
 

@@ -275,9 +275,7 @@ def _stages(
     if run.launch.rank == 0:
         make_folder(output)
     standard = _standard(recipe, run.store, dealt)
-    method: Method | None = None  # of the last round that counts
-    asked: list[Method] = []  # who says the next labels: it, or all networks of its stage
-    begun: Method | None = None  # what the stage before ended with
+    method: Method | None = None
     last = 0
     made: dict[int, PseudoLabels] = {}
     passed: list[Level] = []
@@ -291,16 +289,15 @@ def _stages(
         followed = came_to is not None and not (folder / STATE_FILE).exists()  # by rounds that were trained from it
         if ended is not None and came_to is None and not (folder / STATE_FILE).exists():
             raise levels.gone(folder)
-        begun = method if turn == 1 else begun
-        before = begun if stage.networks > 1 else method
-        after = _method(recipe, (number, turn), run.groups, before, run.store.preparation, standard)
+        after = _method(recipe, (number, turn), run.groups, method, run.store.preparation, standard)
         labels = None
-        with run.watch(_name(turn, stage), stage.training.steps, folder) as tell:
+        name = stage.method if stage.rounds == 1 else f"{stage.method}, round {turn} of {stage.rounds}"
+        with run.watch(name, stage.training.steps, folder) as tell:
             if stage.labels is not None:
                 labels = pseudo_labels.of_round(
                     recipe,
                     (number, turn),
-                    asked or [after],
+                    after if method is None else method,
                     run.store,
                     dealt.unlabelled,
                     run.identity,
@@ -329,12 +326,10 @@ def _stages(
             came_to = came_to or _came_to(after.eval(), stage.labels, labels, run.store, dealt.test)
             passed.append(Level.after(passed, number + 1, turn, len(made), came_to.told, came_to.dice))
             levels.write_levels(output / levels.LEVELS_FILE, passed)
-            earlier = range(1, turn if passed[-1].kept else 1)
-            levels.finish(folder, came_to, [output / _folder(number, other, stage) for other in earlier])
-        if stage.networks > 1 and turn > 1:
-            asked.append(after)
-        elif ended is None and (labels is None or passed[-1].kept):
-            method, asked, last = after, [after], number
+            before = range(1, turn if passed[-1].kept else 1)
+            levels.finish(folder, came_to, [output / _folder(number, other, stage) for other in before])
+        if ended is None and (labels is None or passed[-1].kept):
+            method, last = after, number
     if ended is not None:
         raise levels.gone(folder)
     if method is None:
@@ -349,29 +344,20 @@ def _named(store: Store, dealt: Roles) -> dict[str, list[str]]:
 
 
 def _rounds(recipe: Recipe) -> Iterator[tuple[int, int]]:
-    """Number of the stage, from 0, and of its round or network, from 1."""
+    """Number of the stage, from 0, and of its round, from 1."""
     for number, stage in enumerate(recipe.stage):
-        yield from ((number, turn) for turn in range(1, stage.times + 1))
+        yield from ((number, turn) for turn in range(1, stage.rounds + 1))
 
 
 def _folder(number: int, turn: int, stage: Stage) -> str:
-    """Of a stage, or of one of its rounds or networks."""
-    if stage.networks > 1:
-        return f"stage-{number + 1}-network-{turn}"
+    """Of a stage, or of one of its rounds."""
     return f"stage-{number + 1}" if stage.rounds == 1 else f"stage-{number + 1}-round-{turn}"
-
-
-def _name(turn: int, stage: Stage) -> str:
-    """What a stage is called while it runs."""
-    if stage.networks > 1:
-        return f"{stage.method}, network {turn} of {stage.networks}"
-    return stage.method if stage.rounds == 1 else f"{stage.method}, round {turn} of {stage.rounds}"
 
 
 def _came_to(method: Method, wanted: Labels, labels: PseudoLabels, store: Store, test: Sequence[int]) -> Finished:
     """What a round came to."""
     told = levels.measure(store, method, labels, wanted.confidence) if wanted.judge else None
-    return Finished(pseudo_labels.digest_of([method]), told, _dice(method, store, test))
+    return Finished(pseudo_labels.digest_of(method), told, _dice(method, store, test))
 
 
 def _with_labels(identity: str, stage: Stage, made: Mapping[int, PseudoLabels]) -> str:
@@ -420,7 +406,7 @@ def _identity(recipe: Recipe, store: Store, split: Split | None, launch: process
 
 
 def _seed(recipe: Recipe, place: tuple[int, int]) -> int:
-    """Of a stage (from 0) and its round or network (from 1): the first has the recipe's, each batches of its own."""
+    """Of a stage (from 0) and its round (from 1): the first has the recipe's, and none repeats another's batches."""
     if place == (0, 1):
         return recipe.seed
     return int(np.random.SeedSequence([recipe.seed, *place]).generate_state(1)[0])
@@ -505,10 +491,10 @@ def _method(
     stage = recipe.stage[number]
     outputs = method_of(stage.method).outputs_for(groups)
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(_seed(recipe, place) if stage.networks > 1 else recipe.seed)
+        torch.manual_seed(recipe.seed)
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
         network.standard = standard
-        if stage.start_from is not None and (turn == 1 or stage.networks > 1):
+        if stage.start_from is not None and turn == 1:
             handover.load(network, outputs, Path(stage.start_from), preparation)
         elif before is not None:
             handover.go_on(before, network, outputs, number)

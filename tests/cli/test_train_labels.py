@@ -45,8 +45,6 @@ checkpoint_every = 1
 """
 ROUNDS = STAGE.replace("[stage.training]", "rounds = 3\n[stage.labels]\ncount = 2\nconfidence = 0.4\n[stage.training]")
 
-SEVERAL = STAGE.replace('"supervised"', '"supervised"\nnetworks = 2')
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -321,10 +319,6 @@ def test_soft_labels_are_learnt_from_beside_peoples_sets(run, store, tmp_path, m
         (HEAD + STAGE + ROUNDS.replace("count = 2", "soft = true").replace("supervised", "inf_net"), "are soft"),
         (HEAD + ROUNDS, "that has learnt nothing yet"),
         (HEAD + STAGE.replace('"supervised"', '"supervised"\nrounds = 2'), "2 rounds and makes no labels"),
-        (HEAD + SEVERAL, "2 networks, which nothing comes of"),
-        (HEAD + SEVERAL + STAGE + ROUNDS, "2 networks, which nothing comes of"),
-        (HEAD + SEVERAL + ROUNDS.replace("count = 2", 'by = "kmeans"'), "2 networks, which nothing comes of"),
-        (HEAD + STAGE + ROUNDS.replace("rounds = 3", "networks = 3") + ROUNDS, "3 networks, which nothing comes of"),
         (HEAD.replace('"absent"', '"absent"\nunlabelled = false') + STAGE + ROUNDS, "uses no unlabelled ones"),
         (HEAD + STAGE + ROUNDS.replace("confidence", "confidense"), "confidence, perhaps"),
         (HEAD + STAGE + ROUNDS.replace("count = 2", "offsets = [99]"), "finds no slice that it could label"),

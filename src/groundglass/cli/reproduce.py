@@ -175,7 +175,7 @@ def _steps(recipes: Mapping[str, Recipe]) -> str:
     lines = []
     for name, recipe in recipes.items():
         told = [
-            f"{f'{stage.times} x ' if stage.times > 1 else ''}{stage.training.steps} {stage.method}"
+            f"{f'{stage.rounds} x ' if stage.rounds > 1 else ''}{stage.training.steps} {stage.method}"
             for stage in recipe.stage
         ]
         if recipe.prior is not None:
