@@ -74,6 +74,7 @@ def test_only_slices_that_all_were_tested_on_count():
 
 def test_one_number_of_labels_is_no_curve_and_other_slices_are_no_comparison():
     first = rows("first", "all", [0.5])
+    assert labels_needed(first, "dice", PRESENT, 40) == []
     assert labels_needed(first + rows("other", "10", [0.4]), "dice", PRESENT, 40) == []
     elsewhere = rows("other", "10", [0.4, 0.4])[1:] + rows("other", "40", [0.4, 0.4])[1:]
     assert labels_needed(first + elsewhere, "dice", PRESENT, 40) == []

@@ -264,7 +264,7 @@ def _write(rows: Sequence[Row], convention: Convention, store: Store, options: O
         output.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
         if len({entry.labels for entry in table}) > 1:
             output.path("curve.svg").write_text(curve(table, heading), encoding="utf-8", newline="\n")
-            told = labels_needed(rows, METRIC, convention, whole)
+        if told := labels_needed(rows, METRIC, convention, whole):
             answer = needed(told, rows[0].trial.recipe)
             output.path("labels_needed.md").write_text(answer, encoding="utf-8", newline="\n")
             text += f"\n{answer}"
