@@ -162,8 +162,7 @@ def load_model(path: Path) -> Model:
         method = rebuilt(record)
         method.load_state_dict(tensors)
         preparation = Preparation.from_json(record["preparation"])
-        told = {"sources": tuple(record["card"]["sources"]), "digest": sha256(path.read_bytes()).hexdigest()}
-        card = ModelCard(**{**record["card"], **told})
+        card = dataclasses.replace(ModelCard.from_json(record["card"]), digest=sha256(path.read_bytes()).hexdigest())
         above, tiles = float(record.get("above", 0.0)), bool(record.get("tiles", False))
         if not 0 <= above < 1:
             raise ValueError(above)

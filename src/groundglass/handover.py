@@ -9,6 +9,7 @@ from torch import Tensor
 
 from groundglass.engine import checkpoint
 from groundglass.errors import ReadError, UsageError
+from groundglass.inference.segmentation import ModelCard
 from groundglass.labels import UNKNOWN
 from groundglass.methods._method import Method
 from groundglass.networks._network import Network
@@ -43,6 +44,7 @@ def load(network: Network, outputs: Sequence[int], path: Path, preparation: Prep
     try:
         made_for = Preparation.from_json({**record["preparation"], "intensity": preparation.intensity})
         prefix = record["predictor"]
+        ModelCard.from_json(record["card"])  # the card of what it becomes repeats it
         if made_for == preparation:
             weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             hand_on(weights, record["outputs"], network, outputs)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from groundglass import __version__
+from groundglass.default import file_of
 from groundglass.engine import checkpoint
 from groundglass.engine.processes import Launch
 from groundglass.inference.segmentation import ModelCard
@@ -51,6 +52,13 @@ def described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
         "outputs": list(method.outputs),
         "standard": list(network.standard) if (network := network_of(method)).standard else None,
     }
+
+
+def _began_as(recipe: Recipe) -> list[ModelCard]:
+    """The cards of the models that stages start from: what those learnt from is in the weights, with its terms."""
+    stages = (*recipe.stage, *(recipe.prior.stage if recipe.prior else ()))
+    cards = [checkpoint.read(file_of(stage.start_from))[1]["card"] for stage in stages if stage.start_from]
+    return [ModelCard.from_json(card) for card in cards]
 
 
 def network_of(method: Method) -> Network:
@@ -98,10 +106,13 @@ def write_model(
     last = recipe.stage[number]
     labelled, unlabelled = learnt_from
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
+    began = _began_as(recipe)
+    told = f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels."
     card = ModelCard(
         name=f"{last.method}, {recipe.network.name}",
         summary=f"A network ({recipe.network.name}), trained by the method {last.method}.",
-        trained_on=f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels.",
+        trained_on=" ".join([told, *(f"It began as a model of {card.trained_on}" for card in began)]),
+        sources=tuple(dict.fromkeys(source for card in began for source in card.sources)),
         lung_from=(
             "The classical lung field and the lesions that touch it; in crops around the lungs, what the network calls "
             "lung too."

@@ -163,7 +163,7 @@ class Stage(_Table):
         method: a file of ``groundglass.methods``.
         settings: its own.
         training: how its weights move.
-        start_from: a checkpoint; the stage before by default.
+        start_from: a checkpoint, or ``default``: the one that comes with the package; the stage before by default.
         labels: labels that it makes itself; None: it trains on anybody's.
         rounds: how often it is repeated, each time from the weights of the round before.
     """

@@ -15,6 +15,7 @@ import torch
 
 from groundglass import __version__, handover, levels, priors, pseudo_labels
 from groundglass.build import make_augmentation, make_method, make_network, method_of
+from groundglass.default import file_of
 from groundglass.engine import processes
 from groundglass.engine.fit import STATE_FILE, Report, fit, precision_of
 from groundglass.engine.loaders import Batches, Pool, Sample
@@ -495,7 +496,7 @@ def _method(
         network = make_network(recipe.network, len(outputs), pretrained=before is None)
         network.standard = standard
         if stage.start_from is not None and turn == 1:
-            handover.load(network, outputs, Path(stage.start_from), preparation)
+            handover.load(network, outputs, file_of(stage.start_from), preparation)
         elif before is not None:
             handover.go_on(before, network, outputs, number)
             network.standard = network_of(before).standard

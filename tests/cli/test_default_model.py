@@ -5,13 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
-from groundglass import default, runs
+from groundglass import default, export, runs
 from groundglass.build import load_model
+from groundglass.cli.prepare import Options
+from groundglass.cli.window import parse_window
 from groundglass.engine import checkpoint
 from groundglass.inference.predict import needs
 from groundglass.labels import Region
-from groundglass.recipe import Recipe
+from groundglass.preprocess.preparation import Preparation
+from groundglass.recipe import Recipe, load
 from groundglass.store import open_store
 from tests.cli.conftest import FILES
 from tests.toy_store import make_store
@@ -82,6 +86,26 @@ def test_the_package_finds_its_weights_where_they_are(monkeypatch, tmp_path):
     assert default.default_model() == default.MODEL
 
 
+def test_a_training_that_begins_as_the_model_of_the_package_hands_its_data_and_terms_on(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(default, "MODEL", tmp_path / "model.safetensors")
+    export.export(trained, default.MODEL, half=True, name="ours", sources=["Trained on toys: for playing only."])
+    stage = {**RECIPE["stage"][0], "start_from": "default"}
+    stage["training"] = stage["training"] | {"rate": 1e-9, "weight_decay": 0.0}
+    store = open_store(make_store(tmp_path / "toy"))
+    runs.train(Recipe.parse({**RECIPE, "seed": 5, "stage": [stage]}), store, tmp_path / "run")
+    file = tmp_path / "run" / "model.safetensors"
+    (began, _), (ended, record) = checkpoint.read(default.MODEL), checkpoint.read(file)
+    for name in (name for name in began if began[name].ndim == 4):
+        torch.testing.assert_close(ended[name], began[name].float(), atol=1e-6, rtol=0)
+    card = load_model(file).card
+    assert card.trained_on == (
+        "10 labelled slices of toy, prepared at 32 pixels. "
+        "It began as a model of 10 labelled slices of toy, prepared at 32 pixels."
+    )
+    assert card.sources == ("Trained on toys: for playing only.",)
+    assert str(tmp_path) not in json.dumps(record)
+
+
 packaged = pytest.mark.skipif(default.default_model() is None, reason="the package holds no weights")
 
 
@@ -91,6 +115,17 @@ def test_the_weights_of_the_package_are_small_load_and_know_what_is_asked():
     needs(load_model(default.MODEL).method.outputs, Region.GROUND_GLASS)
     text = json.dumps(checkpoint.read(default.MODEL)[1])
     assert not re.search(r"/(home|root|tmp|work|Users|mnt)\b|\\\\", text)
+
+
+@packaged
+def test_the_recipe_that_begins_as_it_fits_it_and_the_usual_preparation():
+    recipe, record = load(DOCS.parent / "recipes" / "fine_tune.toml"), checkpoint.read(default.MODEL)[1]
+    assert recipe.stage[0].start_from == default.DEFAULT
+    assert recipe.network.model_dump() == record["network"] | {"weights": None}
+    made_for = Preparation.from_json(record["preparation"])
+    usual = Options()
+    assert (made_for.size, made_for.crop, made_for.fit) == ((usual.size, usual.size), usual.crop, usual.fit)
+    assert made_for.window_hu == parse_window(usual.window)
 
 
 @packaged

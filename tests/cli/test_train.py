@@ -309,6 +309,8 @@ def test_data_prepared_otherwise_are_another_run(run, store, tmp_path):
         ({"outputs": [1, 2, 4, 8]}, "of another network or other classes: it tells the sets [1, 2, 4, 8] apart, not ["),
         ({"outputs": None}, "of another network or other classes: its record is damaged"),
         ({"preparation": None}, "of another network or other classes: its record is damaged"),
+        ({"card": None}, "of another network or other classes: its record is damaged"),
+        ({"card": {"sources": [1]}}, "of another network or other classes: its record is damaged"),
     ],
 )
 def test_a_checkpoint_to_start_from_that_does_not_fit(run, store, tmp_path, harm, told):

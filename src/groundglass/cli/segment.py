@@ -17,7 +17,7 @@ from groundglass.cli.ending import in_a_line
 from groundglass.cli.key import load_key
 from groundglass.cli.phases import Phases
 from groundglass.cli.window import parse_window
-from groundglass.default import default_model
+from groundglass.default import DEFAULT, default_model
 from groundglass.errors import UsageError
 from groundglass.evaluation.burden import Burden, measure
 from groundglass.evaluation.overlap import dice
@@ -51,7 +51,6 @@ CLASSICAL: Final[Mapping[str, Callable[..., Segmentation]]] = {
     threshold.CARD.name: threshold.segment_by_threshold,
     kmeans.CARD.name: kmeans.segment_by_kmeans,
 }
-DEFAULT: Final = "default"  # the one that the package holds
 VIEWS: Final = (1, 2, 4, 8)
 PROVENANCE_FILE: Final = "provenance.json"
 LABEL_FORMATS: Final[Mapping[str, LabelFormat]] = {"nifti": "nifti", "nrrd": "nrrd", "png": "image"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,19 @@ class ModelCard:
     lung_from: str
     sources: tuple[str, ...] = ()
     digest: str = ""
+
+    @classmethod
+    def from_json(cls, table: Any) -> Self:
+        """The card that a record holds.
+
+        Raises:
+            TypeError: it holds none, or one of other kinds.
+        """
+        card = cls(**{**table, "sources": tuple(table["sources"])})
+        words = (card.name, card.summary, card.trained_on, card.lung_from, card.digest, *card.sources)
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError(card)
+        return card
 
 
 @dataclass(frozen=True, eq=False)
