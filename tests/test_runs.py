@@ -146,6 +146,13 @@ def test_what_cannot_be_in_a_later_stage_is_told_before_anything_is_trained(stor
     assert not (tmp_path / "out").exists()
 
 
+def test_a_later_stage_that_cannot_start_is_told_before_anything_is_trained(store, tmp_path):
+    stages = SINGLE, SINGLE | {"start_from": str(tmp_path / "absent.safetensors")}
+    with pytest.raises(ReadError, match=r"absent\.safetensors is no checkpoint"):
+        runs.train(recipe(*stages), store, tmp_path / "out", lambda *_: pytest.fail("it trained"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_stages_that_answer_otherwise_are_refused(store, tmp_path):
     plain = {"method": "supervised", "training": TRAINING | {"steps": 1}}
     with pytest.raises(UsageError, match="Stage 2 answers otherwise than the one before"):

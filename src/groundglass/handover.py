@@ -10,7 +10,7 @@ from torch import Tensor
 from groundglass.engine import checkpoint
 from groundglass.errors import ReadError, UsageError
 from groundglass.inference.segmentation import ModelCard
-from groundglass.labels import UNKNOWN
+from groundglass.labels import UNKNOWN, Tissue
 from groundglass.methods._method import Method
 from groundglass.networks._network import Network
 from groundglass.networks.encoders._weights import difference
@@ -51,11 +51,14 @@ def load(network: Network, outputs: Sequence[int], path: Path, preparation: Prep
             network.standard = tuple(record["standard"]) if record.get("standard") else None
             return
     except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
-        told = str(error) if isinstance(error, MisfitError) else "its record is damaged"
+        misfit = isinstance(error, MisfitError)
+        told = str(error) if misfit else "its record is damaged"
+        lungs = misfit and int(Tissue.LUNG) in record["outputs"] and int(Tissue.LUNG) not in outputs
         raise ReadError(
             f"{path.name}, which a stage starts from, is of another network or other classes: {told}.",
             expected="a model.safetensors of the recipe's network and of labels that tell the same tissues apart",
-            remedy="Choose another, or change the recipe's network.",
+            remedy=("Prepare the data with --lungs, choose" if lungs else "Choose")
+            + " another, or change the recipe's network.",
         ) from None
     raise ReadError(
         f"{path.name}, which a stage starts from, was made for another preparation.",

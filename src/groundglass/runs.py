@@ -126,7 +126,7 @@ def train(
     _check_prior(recipe, launch)
     _check_labels(recipe, launch)
     _check_training(recipe, store)
-    _check_stages(recipe, groups)
+    _check_stages(recipe, groups, store.preparation)
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -227,7 +227,7 @@ def _check_training(recipe: Recipe, store: Store) -> None:
             )
 
 
-def _check_stages(recipe: Recipe, groups: Sequence[int]) -> None:
+def _check_stages(recipe: Recipe, groups: Sequence[int], preparation: Preparation) -> None:
     """Make what each stage asks for, and drop it: what cannot be is told before anything is trained or written."""
     with torch.random.fork_rng(devices=()):
         for table in (recipe, recipe.prior) if recipe.prior else (recipe,):
@@ -235,6 +235,8 @@ def _check_stages(recipe: Recipe, groups: Sequence[int]) -> None:
                 outputs = method_of(stage.method).outputs_for(groups)
                 network = make_network(table.network, len(outputs), pretrained=False)
                 network.freeze(stage.training.frozen)
+                if stage.start_from is not None:
+                    handover.load(network, outputs, file_of(stage.start_from), preparation)
                 make_method(stage.method, network, outputs, stage.settings)
                 training = stage.training
                 for name in (training.augmentation, training.unlabelled_augmentation or training.augmentation):

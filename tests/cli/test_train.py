@@ -325,7 +325,8 @@ def test_a_checkpoint_to_start_from_that_does_not_fit(run, store, tmp_path, harm
     assert ended.code == 1
     assert told in ended.error
     assert str(tmp_path) not in ended.error
-    assert not (tmp_path / "run" / "stage-1").exists()
+    assert ("Prepare the data with --lungs" in ended.error) == ("[1, 2, 4, 8]" in told)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_network_is_told_by_the_first_weight_that_differs(run, store, tmp_path):

@@ -351,5 +351,5 @@ def test_rounds_start_from_a_checkpoint_once(run, store, tmp_path, monkeypatch):
     start = f'start_from = "{tmp_path}/first/model.safetensors"\nrounds = 2'
     text = HEAD + ROUNDS.replace("rounds = 3", start)
     assert run("train", recipe(tmp_path, text), *words, tmp_path / "second").code == 0
-    assert len(loaded) == 1
+    assert len(loaded) == 2  # looked at before anything else, and at the first of two rounds
     assert len(levels(tmp_path / "second")) == 2
