@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +54,7 @@ def described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
     }
 
 
-def _began_as(recipe: Recipe) -> list[ModelCard]:
+def began_as(recipe: Recipe) -> list[ModelCard]:
     """The cards of the models that stages start from: what those learnt from is in the weights, with its terms."""
     stages = (*recipe.stage, *(recipe.prior.stage if recipe.prior else ()))
     cards = [checkpoint.read(file_of(stage.start_from))[1]["card"] for stage in stages if stage.start_from]
@@ -88,6 +88,7 @@ def write_model(
     number: int,
     launch: Launch,
     learnt_from: tuple[int, int],
+    began: Sequence[ModelCard],
 ) -> None:
     """Write the model of a run into its folder.
 
@@ -99,6 +100,7 @@ def write_model(
         number: of the stage that it is of, from 0.
         launch: how the run was started.
         learnt_from: numbers of labelled and of unlabelled slices.
+        began: cards of the models that its stages started from.
 
     Raises:
         WriteError: it could not be written.
@@ -106,7 +108,6 @@ def write_model(
     last = recipe.stage[number]
     labelled, unlabelled = learnt_from
     learnt = f"{labelled} labelled and {unlabelled} unlabelled slices" if unlabelled else f"{labelled} labelled slices"
-    began = _began_as(recipe)
     told = f"{learnt} of {store.dataset}, prepared at {store.preparation.size[0]} pixels."
     card = ModelCard(
         name=f"{last.method}, {recipe.network.name}",

@@ -29,7 +29,7 @@ from groundglass.levels import Finished, Level
 from groundglass.losses.groups import tissue_groups
 from groundglass.methods._method import Method
 from groundglass.methods._prior import WithPrior
-from groundglass.models import described, network_of, provenance_of, write_model
+from groundglass.models import began_as, described, network_of, provenance_of, write_model
 from groundglass.preprocess.preparation import Preparation
 from groundglass.pseudo_labels import Labelling, PseudoLabels
 from groundglass.recipe import Labels, Prior, Recipe, Stage, Training
@@ -127,6 +127,7 @@ def train(
     _check_labels(recipe, launch)
     _check_training(recipe, store)
     _check_stages(recipe, groups, store.preparation)
+    began = began_as(recipe)  # read before hours of training, not after
     if launch.rank == 0:
         make_folder(output)
     run = _Run(store, groups, _identity(recipe, store, split, launch), watch, launch)
@@ -141,7 +142,7 @@ def train(
     if prior is not None:
         method = WithPrior(method, prior.method)
     if launch.rank == 0:
-        write_model(output, recipe, store, method, last, launch, (len(dealt.train), len(dealt.unlabelled)))
+        write_model(output, recipe, store, method, last, launch, (len(dealt.train), len(dealt.unlabelled)), began)
     return method.eval(), dealt
 
 

@@ -27,7 +27,7 @@ from groundglass.errors import UsageError
 CONFIDENCE: Final = 0.95
 FEW: Final = 10  # simulated on normal values, BCa at 95 % covered 78 % of 4 groups, 90 % of 10, 94 % of 40
 _UNGROUPED: Final = "No groups given: images count as independent; those of one patient are not."
-_FEW: Final = f"Fewer than {FEW} groups: the interval is too narrow."
+TOO_FEW: Final = f"Fewer than {FEW} groups: the interval is too narrow."
 _ONE: Final = "One group only: no interval."
 _DRAWN_AT_ONCE: Final = 500_000
 _DECIMALS: Final = 12  # differences are rounded to it: 0.3 - 0.2 and 0.2 - 0.1 are a tie
@@ -111,7 +111,7 @@ def summarise(
     sums: Floats = np.bincount(place, weights=numbers).astype(np.float64)
     counts = np.bincount(place)
     low, high = _bca(sums, counts, resamples, seed) if sums.size > 1 else (None, None)
-    few = _ONE if sums.size == 1 else _FEW if sums.size < FEW else ""
+    few = _ONE if sums.size == 1 else TOO_FEW if sums.size < FEW else ""
     return Summary(
         mean=float(numbers.mean()),
         sd=float(numbers.std()),

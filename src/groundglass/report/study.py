@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from groundglass.evaluation.failure import Poor
 from groundglass.evaluation.labels_needed import Needed
-from groundglass.evaluation.statistics import FEW, Summary
+from groundglass.evaluation.statistics import FEW, TOO_FEW, Summary
 from groundglass.evaluation.trials import ALL, Entry
 from groundglass.labels import Region
 from groundglass.report import words
@@ -112,7 +112,7 @@ def needed(told: Sequence[Needed], first: str) -> str:
         cells = [region, f"{one.goal:.3f}", most, one.recipe, interval, f"{one.slices}, {one.groups}"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Between numbers that were trained on, scores lie on lines over the logarithm of the number."]
-    few = ["Fewer than 10 groups: the interval is too narrow."] if any(one.groups < FEW for one in told) else []
+    few = [TOO_FEW] if any(one.groups < FEW for one in told) else []
     return "\n".join([*lines, *few]) + "\n"
 
 
