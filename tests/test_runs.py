@@ -148,7 +148,7 @@ def test_what_cannot_be_in_a_later_stage_is_told_before_anything_is_trained(stor
 
 def test_a_later_stage_that_cannot_start_is_told_before_anything_is_trained(store, tmp_path):
     stages = SINGLE, SINGLE | {"start_from": str(tmp_path / "absent.safetensors")}
-    with pytest.raises(ReadError, match=r"absent\.safetensors is no checkpoint"):
+    with pytest.raises(UsageError, match=r"no checkpoint absent\.safetensors where a stage is to start"):
         runs.train(recipe(*stages), store, tmp_path / "out", lambda *_: pytest.fail("it trained"))
     assert not (tmp_path / "out").exists()
 

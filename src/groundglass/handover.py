@@ -37,9 +37,16 @@ def load(network: Network, outputs: Sequence[int], path: Path, preparation: Prep
     """Give a network the weights of a model's checkpoint.
 
     Raises:
+        UsageError: there is none.
         ReadError: it is none, of another network (the first name that differs is told) or other classes, or made for
             another preparation.
     """
+    if not path.is_file():
+        raise UsageError(
+            f"There is no checkpoint {path.name} where a stage is to start from it.",
+            expected="a model.safetensors that groundglass train wrote, or default",
+            remedy="Correct the recipe's start_from, or train that model first.",
+        )
     tensors, record = checkpoint.read(path)
     try:
         made_for = Preparation.from_json({**record["preparation"], "intensity": preparation.intensity})
