@@ -16,6 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.words import cases_of
+from groundglass.cli.ending import ending
+from groundglass.errors import ReadError, UsageError
 from groundglass.evaluation.curves import Histogram, roc
 
 LEVELS = 1_000_001  # scores have six digits
@@ -27,9 +30,12 @@ def area(scores: np.ndarray, infected: np.ndarray) -> float | None:
     return None if curve is None else curve.area
 
 
-def main(labels: Path, cases: dict[str, Path]) -> None:
+def main(words: list[str]) -> None:
     """The table."""
-    with labels.open(newline="", encoding="utf-8") as stream:
+    if len(words) < 2:
+        raise UsageError(f"{len(words)} words.", expected="labels and cases", remedy="Say LABELS.csv NAME=FOLDER...")
+    cases = cases_of(words[1:])
+    with Path(words[0]).open(newline="", encoding="utf-8") as stream:
         told = {(row["case"], int(row["k"])): row["infected"] == "1" for row in csv.DictReader(stream)}
     all_scores, all_infected = [], []
     print("| case | slices | infected | area under the ROC | infection, mL |")
@@ -37,6 +43,12 @@ def main(labels: Path, cases: dict[str, Path]) -> None:
     for name, folder in cases.items():
         with (folder / "slices.csv").open(newline="", encoding="utf-8") as stream:
             scores = np.array([float(row["infection_score"]) for row in csv.DictReader(stream)])
+        if missing := [k for k in range(len(scores)) if (name, k) not in told]:
+            raise ReadError(
+                f"The labels say nothing of {len(missing)} of the {len(scores)} slices of {name}.",
+                expected="a row of each",
+                remedy="Name the case as the labels do.",
+            )
         infected = np.array([told[name, k] for k in range(len(scores))])
         zones = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))["zones"]
         whole = next(zone for zone in zones if (zone["side"], zone["third"]) == ("both", "all"))
@@ -53,4 +65,5 @@ def _told(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), {name: Path(folder) for name, folder in (word.split("=", 1) for word in sys.argv[2:])})
+    with ending():
+        main(sys.argv[1:])

@@ -21,6 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.words import cases_of
+from groundglass.cli.ending import ending
+from groundglass.errors import ReadError
 from groundglass.evaluation.overlap import METRICS, count
 from groundglass.io.nifti import write_nifti
 from groundglass.phantom import Hard, phantom
@@ -33,6 +36,8 @@ Mask = NDArray[np.bool_]
 
 def read(path: Path) -> tuple[NDArray[np.float64], float]:
     """Voxels, and mL of one."""
+    if not path.is_file():
+        raise ReadError(f"No {path.name}.", expected="what segment --probabilities writes", remedy="Run it first.")
     image = nibabel.load(path)
     return np.asarray(image.dataobj, np.float64), abs(np.linalg.det(image.affine[:3, :3])) / 1000
 
@@ -99,4 +104,5 @@ def main(cases: dict[str, Path]) -> None:
 
 
 if __name__ == "__main__":
-    main({name: Path(folder) for name, folder in (word.split("=", 1) for word in sys.argv[1:])})
+    with ending():
+        main(cases_of(sys.argv[1:]))
