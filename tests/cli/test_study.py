@@ -7,6 +7,7 @@ import pytest
 
 from groundglass import runs
 from groundglass.cli import spent, study
+from groundglass.engine import checkpoint
 from groundglass.preprocess.preparation import Preparation
 from tests.cli.test_train import RECIPE
 from tests.toy_store import make_store
@@ -273,3 +274,31 @@ def test_minutes_are_of_all_sittings(run, store, recipes, tmp_path, monkeypatch)
     ended = run(*words, "-q")
     assert ended.code == 0, ended.err
     assert {row["minutes"] for row in rows_of(tmp_path / "out" / "results.csv")} == {"2.00"}
+
+
+def test_what_started_from_slices_of_the_same_data_says_that_it_may_know_those_held_out(run, store, recipes, tmp_path):
+    first = tmp_path / "first"
+    assert run("train", recipes[0], "--store", store, "-o", first, "-q").code == 0
+    method = 'method = "supervised"'
+    later = recipes[0].read_text().replace(method, f'{method}\nstart_from = "{first}/model.safetensors"')
+    (tmp_path / "later.toml").write_text(later)
+    fold = ("--seeds", "1", "--fold", "0", "-q", "--results", tmp_path / "all.csv", "-o", tmp_path / "out")
+    words = ("study", "crossval", recipes[0], tmp_path / "later.toml", "--store", store, *fold)
+    said = "What later started from learnt from slices of toy, perhaps from those that are held out here."
+    ended = run(*words)
+    assert ended.code == 0, ended.err
+    assert said in ended.out.splitlines()[0]
+    assert all(said in (tmp_path / "out" / name).read_text() for name in ("table.md", "overview.md", "failures.md"))
+    alone = run("train", tmp_path / "later.toml", "--store", store, "--fold", "0", "-o", tmp_path / "run", "-q")
+    assert "The model that it starts from learnt from slices of toy, perhaps from those" in alone.out
+    alone = run("train", recipes[0], "--store", store, "--fold", "0", "-o", tmp_path / "plain", "-q")
+    assert "held-out slices" in alone.out
+    assert "perhaps" not in alone.out
+    tensors, record = checkpoint.read(first / "model.safetensors")
+    card = record["card"] | {"trained_on": record["card"]["trained_on"].replace("toy", "others")}
+    checkpoint.write(first / "model.safetensors", tensors, record | {"card": card})
+    assert said not in run(*words).out
+    (first / "model.safetensors").unlink()  # its rows are there: it need not be
+    ended = run(*words)
+    assert ended.code == 0, ended.err
+    assert said not in ended.out

@@ -22,7 +22,7 @@ from groundglass import runs
 from groundglass.cli.apart import Tell, apart, cores
 from groundglass.cli.phases import Phases
 from groundglass.cli.spent import SPENT_FILE, written_down
-from groundglass.cli.train import bar
+from groundglass.cli.train import MAY_HAVE_SEEN, bar
 from groundglass.errors import UsageError
 from groundglass.evaluation.conventions import PER_IMAGE, Convention
 from groundglass.evaluation.costs import costs, read_sittings
@@ -31,6 +31,7 @@ from groundglass.evaluation.labels_needed import labels_needed
 from groundglass.evaluation.trials import ALL, Entry, Row, Trial, done, entries, nameless, read_rows, write_rows
 from groundglass.io import OutputFolder
 from groundglass.io.atomic import make_folder, write_file
+from groundglass.models import learnt_alike
 from groundglass.recipe import Recipe, load
 from groundglass.report.study import curve, failures, markdown, needed, overview
 from groundglass.splits import Split, as_json, make_folds, read_split
@@ -108,7 +109,8 @@ def run_study(recipe_files: Sequence[Path], options: Options) -> None:
     wanted = {nameless(trial): trial for _, trial in trials}
     named = [replace(row, trial=wanted[one]) for row in rows if (one := nameless(row.trial)) in wanted]
     whole = round(fmean(len(split.fold(fold, store.slices).train) for fold in {trial.fold for trial in tested}))
-    _write(_in_order(named, list(recipes)), convention, store, options, whole)
+    alike = [name for name, recipe in recipes.items() if learnt_alike(recipe, store)]
+    _write(_in_order(named, list(recipes)), convention, store, options, whole, alike)
 
 
 def _convention(name: str) -> Convention:
@@ -252,9 +254,13 @@ def _words(trial: Trial, rows: Sequence[Row]) -> str:
     return f"{trial.recipe}, seed {trial.seed}, fold {trial.fold}, {trial.labels} labels: Dice {scores}"
 
 
-def _write(rows: Sequence[Row], convention: Convention, store: Store, options: Options, whole: int) -> None:
+def _write(
+    rows: Sequence[Row], convention: Convention, store: Store, options: Options, whole: int, alike: Sequence[str]
+) -> None:
     table = entries(rows, METRIC, convention)
-    heading = f"{store.dataset}, Dice, convention {convention.name}, p > 0.5, {options.seeds} seeds"
+    title = heading = f"{store.dataset}, Dice, convention {convention.name}, p > 0.5, {options.seeds} seeds"
+    if alike:
+        heading += f". What {' and '.join(alike)} started from {MAY_HAVE_SEEN.format(store.dataset)}"
     text = markdown(table, heading)
     with OutputFolder(options.output) as output:
         output.path("table.md").write_text(text, encoding="utf-8", newline="\n")
@@ -263,7 +269,7 @@ def _write(rows: Sequence[Row], convention: Convention, store: Store, options: O
         summary = {"heading": heading, "entries": [asdict(entry) for entry in table]}
         output.path("summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
         if len({entry.labels for entry in table}) > 1:
-            output.path("curve.svg").write_text(curve(table, heading), encoding="utf-8", newline="\n")
+            output.path("curve.svg").write_text(curve(table, title), encoding="utf-8", newline="\n")
         if told := labels_needed(rows, METRIC, convention, whole):
             answer = needed(told, rows[0].trial.recipe)
             output.path("labels_needed.md").write_text(answer, encoding="utf-8", newline="\n")

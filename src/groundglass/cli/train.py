@@ -22,12 +22,13 @@ from groundglass.engine.processes import together
 from groundglass.evaluation.overlap import CONVENTIONS, METRICS, Counts, average
 from groundglass.io.atomic import write_file
 from groundglass.labels import Region
-from groundglass.models import MODEL_FILE
+from groundglass.models import MODEL_FILE, learnt_alike
 from groundglass.pseudo_labels import Labelling
 from groundglass.recipe import Recipe, load
 from groundglass.store import open_store
 
 SCORES_FILE: Final = "scores.csv"
+MAY_HAVE_SEEN: Final = "learnt from slices of {}, perhaps from those that are held out here"
 
 
 def run_train(
@@ -61,6 +62,8 @@ def run_train(
     if launch.rank == 0:
         if dealt.test:
             _tell_scores(output, runs.score(method, store, dealt.test, in_tiles=recipe.tiles))
+            if learnt_alike(recipe, store):
+                sys.stdout.write(f"The model that it starts from {MAY_HAVE_SEEN.format(store.dataset)}.\n")
         sys.stdout.write(f"The model: {output / MODEL_FILE}\n")
 
 
