@@ -56,21 +56,25 @@ def described(recipe: Recipe, number: int, method: Method) -> dict[str, Any]:
 
 def began_as(recipe: Recipe) -> list[ModelCard]:
     """The cards of the models that stages start from: what those learnt from is in the weights, with its terms."""
-    return [ModelCard.from_json(checkpoint.read(file)[1]["card"]) for file in _starts(recipe)]
+    return [_card(file) for file in _starts(recipe)]
 
 
 def learnt_alike(recipe: Recipe, store: Store) -> bool:
     """Whether a model that a stage starts from learnt from slices of this data set: held-out ones may be among them.
 
-    False where its file is gone, as it may be once there are results.
+    Nothing is known of one whose file is gone, as it may be once there are results.
     """
-    there = all(file.is_file() for file in _starts(recipe))
-    return there and any(f" of {store.dataset}, prepared " in card.trained_on for card in began_as(recipe))
+    there = [file for file in _starts(recipe) if file.is_file()]
+    return any(f" of {store.dataset}, prepared " in _card(file).trained_on for file in there)
 
 
 def _starts(recipe: Recipe) -> list[Path]:
     stages = (*recipe.stage, *(recipe.prior.stage if recipe.prior else ()))
     return [file_of(stage.start_from) for stage in stages if stage.start_from]
+
+
+def _card(file: Path) -> ModelCard:
+    return ModelCard.from_json(checkpoint.read(file)[1]["card"])
 
 
 def network_of(method: Method) -> Network:
